@@ -1,0 +1,108 @@
+package sandbox
+
+import (
+	"io"
+	"os"
+)
+
+// A Spec describes one process and the world it sees. The zero value of each
+// field is docker's default for RUN.
+type Spec struct {
+	// Root is the root filesystem: a directory or a detached mount. The caller
+	// keeps it open until Run returns, and closes it.
+	Root *os.File
+	// ReadonlyRoot mounts the root read-only.
+	ReadonlyRoot bool
+
+	Args []string // Args[0] is looked up in Env's PATH inside the root
+	Env  []string // KEY=value; HOME is added from the root's /etc/passwd when missing
+	Dir  string   // working directory; "" is /; it must exist
+	User string   // user[:group], names or numbers, looked up in the root; "" is 0:0
+	// Groups are further supplementary groups (run --group-add), names or numbers.
+	Groups []string
+
+	Hostname string // "" is "buildkitsandbox"
+	Mounts   []Mount
+	Network  NetworkMode
+	// Insecure gives all capabilities, no seccomp filter, no masked paths and
+	// the host's devices (RUN --security=insecure, run --privileged).
+	Insecure     bool
+	CapAdd       []string
+	CapDrop      []string
+	ExtraHosts   []HostIP
+	DNS          []string // nameservers instead of the host's
+	Ulimits      []Ulimit
+	ShmSize      int64 // bytes; 0 is 64 MiB
+	CgroupParent string
+	Resources    Resources
+
+	Stdin          io.Reader // nil is an empty input; an *os.File is passed as it is
+	Stdout, Stderr io.Writer // an *os.File is passed as it is
+	// Terminal allocates a pseudo-terminal for the process; Stdin and Stdout are its other end.
+	Terminal bool
+}
+
+// MountKind says what is mounted.
+type MountKind int
+
+// The kinds of Mount.
+const (
+	Bind  MountKind = iota // Source (or SourceFile) appears at Target
+	Tmpfs                  // an empty tmpfs of Size bytes
+)
+
+// A Mount is one more filesystem in the sandbox. Missing targets are made in
+// the root and removed again afterwards (see Run).
+type Mount struct {
+	Kind   MountKind
+	Target string // absolute path in the sandbox; symlinks in the root are followed, confined to it
+	// Source is the host path bound, or SourceFile an open file, directory or
+	// detached mount. Subpath is looked up below it, confined to it.
+	Source     string
+	SourceFile *os.File
+	Subpath    string
+	ReadOnly   bool
+	Recursive  bool  // bind what is mounted below Source too
+	Size       int64 // tmpfs: bytes, 0 unlimited
+	Mode       uint32
+}
+
+// NetworkMode is what network the process sees.
+type NetworkMode int
+
+// The network modes. Bridge is a private network namespace with NAT to the
+// host's network, as docker build has it.
+const (
+	Bridge NetworkMode = iota
+	None
+	Host
+)
+
+// A HostIP is an extra line of /etc/hosts; IP "host-gateway" is the host's
+// address as the sandbox sees it.
+type HostIP struct{ Host, IP string }
+
+// A Ulimit is one resource limit, Name as docker spells it ("nofile").
+type Ulimit struct {
+	Name       string
+	Soft, Hard int64
+}
+
+// Resources are cgroup limits; zero means none.
+type Resources struct {
+	Memory     int64 // bytes
+	MemorySwap int64 // memory plus swap in bytes; -1 unlimited swap
+	CPUShares  uint64
+	CPUPeriod  uint64 // microseconds
+	CPUQuota   int64  // microseconds
+	CpusetCPUs string // "0-3,5"
+	CpusetMems string
+	PidsLimit  int64
+}
+
+// An ExitError says that the process ran and ended with a code other than 0.
+// A process killed by signal N has code 128+N.
+type ExitError struct {
+	Code      int
+	OOMKilled bool
+}
