@@ -1,0 +1,47 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/containerd/platforms"
+
+	"github.com/mica-build/mica/image"
+	"github.com/mica-build/mica/store"
+)
+
+// An Engine works on the images of one store.
+type Engine struct {
+	store    *store.Store
+	platform image.Platform
+}
+
+// Options configure Open. The zero value works.
+type Options struct {
+	// Platform is the one shown and used of images for several platforms; the
+	// zero value is this machine's.
+	Platform image.Platform
+	// Store is passed on to store.Open.
+	Store store.Options
+}
+
+// Open opens the store in dir, which is made when it is not there.
+func Open(dir string, o Options) (*Engine, error) {
+	s, err := store.Open(dir, o.Store)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", dir, err)
+	}
+	p := o.Platform
+	if p.OS == "" {
+		p = platforms.DefaultSpec()
+	}
+	return &Engine{store: s, platform: platforms.Normalize(p)}, nil
+}
+
+// Close ends the engine's hold on what it used; it may then be collected.
+func (e *Engine) Close() error { return e.store.Close() }
+
+// Store is the store below, for what the engine has no method for.
+func (e *Engine) Store() *store.Store { return e.store }
+
+// Platform is the platform the engine shows of images for several.
+func (e *Engine) Platform() image.Platform { return e.platform }

@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"syscall"
+)
+
+// Main runs the command line args, whose first word is the name mica was called
+// by, and gives the code to exit with. It has cleaned up when it returns.
+func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	name := "mica"
+	if len(args) > 0 {
+		name = filepath.Base(args[0])
+		args = args[1:]
+	}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	root := newRootCmd(a, name)
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if cerr := a.close(); err == nil {
+		err = cerr
+	}
+	return report(ctx, stderr, err)
+}
+
+// report prints err as the user should see it and gives the exit code.
+func report(ctx context.Context, w io.Writer, err error) int {
+	if err == nil {
+		return 0
+	}
+	var sig SignalError
+	if errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &sig) {
+		fmt.Fprintln(w, "Error: canceled")
+		return 128 + int(sig.Signal)
+	}
+	code := 1
+	var ce *codeError
+	if errors.As(err, &ce) {
+		code = ce.code
+	}
+	if ce == nil || ce.err != nil {
+		fmt.Fprintln(w, "Error: "+err.Error())
+	}
+	var h *hintError
+	if errors.As(err, &h) {
+		fmt.Fprintln(w, "\n"+h.hint)
+	}
+	return code
+}
+
+// A SignalError is the cause of a context that a signal cancelled.
+type SignalError struct{ Signal syscall.Signal }
+
+func (e SignalError) Error() string { return "got " + e.Signal.String() }
+
+// A codeError ends the program with a code of its own. Nothing is printed if
+// there is no err in it.
+type codeError struct {
+	code int
+	err  error
+}
+
+func (e *codeError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *codeError) Unwrap() error { return e.err }
+
+// withCode makes err end the program with code; err may be nil for silence.
+func withCode(code int, err error) error { return &codeError{code, err} }
+
+// A hintError says what to try next.
+type hintError struct {
+	err  error
+	hint string
+}
+
+func (e *hintError) Error() string { return e.err.Error() }
+func (e *hintError) Unwrap() error { return e.err }
+
+// withHint adds a line that says what to try next.
+func withHint(err error, hint string) error { return &hintError{err, hint} }

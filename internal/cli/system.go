@@ -1,0 +1,8 @@
+package cli
+
+import "github.com/spf13/cobra"
+
+// newSystemCmd is `mica system`.
+func newSystemCmd(a *app) *cobra.Command {
+	return group("system", "Manage the store")
+}
