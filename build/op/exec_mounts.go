@@ -1,0 +1,305 @@
+package op
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/moby/buildkit/solver/pb"
+
+	"github.com/mica-build/mica/build/fileop"
+	"github.com/mica-build/mica/build/solve"
+	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/sandbox"
+	"github.com/mica-build/mica/store"
+)
+
+// mounter prepares the mounts of one exec step, and takes them down.
+type mounter struct {
+	e     *exec
+	in    []solve.Value
+	works map[int]*work // by mount index: the mounts that have an output
+	done  cleanups
+	mem   *memfs
+}
+
+// prepare makes the mounts in the order of the step.
+func (m *mounter) prepare(ctx context.Context) (*sandbox.Spec, error) {
+	s := &sandbox.Spec{}
+	m.works = map[int]*work{}
+	for i, pm := range m.e.op.Mounts {
+		if pm.Dest == "/" && pm.MountType == pb.MountType_BIND {
+			if err := m.root(ctx, s, i, pm); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		sm, err := m.mount(ctx, i, pm)
+		if err != nil {
+			return nil, fmt.Errorf("mount %s: %w", pm.Dest, err)
+		}
+		if sm != nil {
+			sm.Target = path.Join("/", m.e.op.Meta.Cwd, pm.Dest)
+			if path.IsAbs(pm.Dest) {
+				sm.Target = path.Clean(pm.Dest)
+			}
+			s.Mounts = append(s.Mounts, *sm)
+		}
+	}
+	return s, nil
+}
+
+func (m *mounter) root(ctx context.Context, s *sandbox.Spec, i int, pm *pb.Mount) error {
+	v, err := input(m.in, pm.Input)
+	if err != nil {
+		return err
+	}
+	if pm.Readonly {
+		t, err := m.e.w.view(ctx, v)
+		if err != nil {
+			return err
+		}
+		m.done.add(t.Close)
+		s.Root, s.ReadonlyRoot = t.File(), true
+		return nil
+	}
+	k, err := m.e.w.start(ctx, v)
+	if err != nil {
+		return err
+	}
+	m.works[i] = k
+	m.done.add(func() error { k.discard(); return nil })
+	s.Root = k.tree.File()
+	return nil
+}
+
+func (m *mounter) mount(ctx context.Context, i int, pm *pb.Mount) (*sandbox.Mount, error) {
+	switch pm.MountType {
+	case pb.MountType_BIND:
+		return m.bind(ctx, i, pm)
+	case pb.MountType_CACHE:
+		return m.cache(ctx, pm)
+	case pb.MountType_TMPFS:
+		return &sandbox.Mount{Kind: sandbox.Tmpfs, Size: pm.GetTmpfsOpt().GetSize()}, nil
+	case pb.MountType_SECRET:
+		return m.secret(ctx, pm.SecretOpt)
+	case pb.MountType_SSH:
+		return m.ssh(ctx, pm.SSHOpt)
+	}
+	return nil, fmt.Errorf("kind %s: %w", pm.MountType, errs.ErrUnsupported)
+}
+
+// bind shows an input. What is written to a writable one is a layer when the
+// mount has an output, and thrown away when not.
+func (m *mounter) bind(ctx context.Context, i int, pm *pb.Mount) (*sandbox.Mount, error) {
+	v, err := input(m.in, pm.Input)
+	if err != nil {
+		return nil, err
+	}
+	sub := path.Join("/", pm.Selector)
+	if v.Local != nil {
+		if v, err = m.e.w.freeze(ctx, v, sub); err != nil {
+			return nil, err
+		}
+	}
+	if pm.Readonly {
+		t, err := m.e.w.view(ctx, v)
+		if err != nil {
+			return nil, err
+		}
+		m.done.add(t.Close)
+		return &sandbox.Mount{SourceFile: t.File(), Subpath: sub, ReadOnly: true}, nil
+	}
+	k, err := m.e.w.start(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	m.done.add(func() error { k.discard(); return nil })
+	if pm.Output >= 0 {
+		m.works[i] = k
+	}
+	return &sandbox.Mount{SourceFile: k.tree.File(), Subpath: sub}, nil
+}
+
+// freeze copies what a step may see of a live directory (without what
+// .dockerignore excludes, owned by root) into a layer that later builds with
+// the same content use again.
+func (w *World) freeze(ctx context.Context, v solve.Value, sub string) (solve.Value, error) {
+	src, done, err := w.source(ctx, v)
+	if err != nil {
+		return solve.Value{}, err
+	}
+	defer done()
+	d, err := fileop.DigestPath(ctx, src, sub)
+	if err != nil {
+		return solve.Value{}, err
+	}
+	key, raw, err := solve.NewPreimage("context", []string{sub, d.String()}).Key()
+	if err != nil {
+		return solve.Value{}, err
+	}
+	unlock, err := w.Store.Lock(ctx, "step-"+string(key))
+	if err != nil {
+		return solve.Value{}, err
+	}
+	defer unlock()
+	if r, err := w.Store.Record(ctx, key); err == nil && len(r.Outputs) == 1 && len(r.Outputs[0]) == 1 {
+		if l, err := w.Store.Layer(ctx, r.Outputs[0][0]); err == nil {
+			return solve.Value{Layers: []*solve.Layer{solve.Stored(l)}}, nil
+		}
+	} else if err != nil && !errors.Is(err, errs.ErrNotFound) {
+		return solve.Value{}, err
+	}
+	out, err := w.place(ctx, func(dir *os.File) error {
+		return fileop.Copy(ctx, dir, src, &pb.FileActionCopy{
+			Src: sub, Dest: sub, FollowSymlink: true, DirCopyContents: true, CreateDestPath: true, Timestamp: -1, Mode: -1,
+		}, nil)
+	})
+	if err != nil {
+		return solve.Value{}, err
+	}
+	ids, err := out[0].IDs(ctx)
+	if err != nil {
+		return solve.Value{}, err
+	}
+	err = w.Store.PutRecord(ctx, &store.Record{
+		Key: key, ResultKey: key, Outputs: [][]store.LayerID{ids}, Preimage: raw,
+		Description: "build context " + v.Local.Name + " " + sub, Type: "source.local",
+	})
+	return out[0], err
+}
+
+// cache shows the directory of a cache mount, filled from its input when new.
+func (m *mounter) cache(ctx context.Context, pm *pb.Mount) (*sandbox.Mount, error) {
+	v, err := input(m.in, pm.Input)
+	if err != nil {
+		return nil, err
+	}
+	if v.Local != nil {
+		if v, err = m.e.w.freeze(ctx, v, path.Join("/", pm.Selector)); err != nil {
+			return nil, err
+		}
+		v.Key = solve.Hash("frozen", fmt.Sprint(v.Layers[0].DiffID))
+	}
+	id := pm.CacheOpt.GetID()
+	if id == "" {
+		id = pm.Dest
+	}
+	var fill func(string) error
+	if pm.Input >= 0 {
+		id += ":" + string(v.Key)
+		fill = func(dir string) error { return m.e.w.fill(ctx, v, dir) }
+	}
+	sharing := store.Shared
+	switch pm.CacheOpt.GetSharing() {
+	case pb.CacheSharingOpt_PRIVATE:
+		sharing = store.Private
+	case pb.CacheSharingOpt_LOCKED:
+		sharing = store.Locked
+	}
+	dir, release, err := m.e.w.Store.CacheMount(ctx, id, sharing, fill)
+	if err != nil {
+		return nil, err
+	}
+	m.done.add(func() error { release(); return nil })
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	m.done.add(f.Close)
+	return &sandbox.Mount{SourceFile: f, Subpath: path.Join("/", pm.Selector), ReadOnly: pm.Readonly}, nil
+}
+
+func (w *World) fill(ctx context.Context, v solve.Value, dir string) error {
+	src, done, err := w.source(ctx, v)
+	if err != nil {
+		return err
+	}
+	defer done()
+	dst, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer dst.Close()
+	return fileop.Copy(ctx, dst, src, &pb.FileActionCopy{
+		Src: "/", Dest: "/", DirCopyContents: true, CreateDestPath: true, Timestamp: -1, Mode: -1,
+	}, nil)
+}
+
+// secret shows a secret as a file in memory.
+func (m *mounter) secret(ctx context.Context, o *pb.SecretOpt) (*sandbox.Mount, error) {
+	data, err := m.e.w.secret(ctx, o.GetID(), o.GetOptional())
+	if err != nil || data == nil {
+		return nil, err
+	}
+	if m.mem == nil {
+		if m.mem, err = newMemfs(); err != nil {
+			return nil, err
+		}
+		m.done.add(m.mem.Close)
+	}
+	name, err := m.mem.add(data, os.FileMode(o.GetMode()).Perm(), int(o.GetUid()), int(o.GetGid()))
+	if err != nil {
+		return nil, err
+	}
+	return &sandbox.Mount{SourceFile: m.mem.root, Subpath: "/" + name, ReadOnly: true}, nil
+}
+
+// ssh shows the socket of an agent.
+func (m *mounter) ssh(ctx context.Context, o *pb.SSHOpt) (*sandbox.Mount, error) {
+	sock, err := m.e.w.SSH.Agent(ctx, o.GetID())
+	if errors.Is(err, errs.ErrNotFound) {
+		if o.GetOptional() {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("ssh agent %q: %w: forward one with --ssh %s", o.GetID(), errs.ErrNotFound, strings.TrimSpace(o.GetID()))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ssh agent %q: %w", o.GetID(), err)
+	}
+	dir, err := m.e.w.Store.TempDir(ctx, "ssh-")
+	if err != nil {
+		return nil, err
+	}
+	m.done.add(func() error { return os.RemoveAll(dir) })
+	p, err := forwardAgent(sock, dir, os.FileMode(o.GetMode()).Perm(), int(o.GetUid()), int(o.GetGid()))
+	if err != nil {
+		return nil, err
+	}
+	m.done.add(p.Close)
+	return &sandbox.Mount{Source: p.path}, nil
+}
+
+// outputs publishes what the step wrote, by output index.
+func (m *mounter) outputs(ctx context.Context) ([]solve.Value, error) {
+	var out []solve.Value
+	for i, pm := range m.e.op.Mounts {
+		if pm.Output < 0 || pm.MountType != pb.MountType_BIND {
+			continue
+		}
+		v, err := input(m.in, pm.Input)
+		if err != nil {
+			return nil, err
+		}
+		if k := m.works[i]; k != nil {
+			if v, err = k.commit(ctx); err != nil {
+				return nil, err
+			}
+		}
+		for int64(len(out)) <= pm.Output {
+			out = append(out, solve.Value{})
+		}
+		out[pm.Output] = v
+	}
+	return out, nil
+}
+
+// close takes everything down, last first.
+func (m *mounter) close() error {
+	d := m.done
+	m.done = nil
+	return d.run()
+}

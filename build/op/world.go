@@ -1,0 +1,141 @@
+package op
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/moby/buildkit/solver/pb"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/mica-build/mica/build/fileop"
+	"github.com/mica-build/mica/build/solve"
+	"github.com/mica-build/mica/build/source"
+	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/image"
+	"github.com/mica-build/mica/sandbox"
+	"github.com/mica-build/mica/snapshot"
+	"github.com/mica-build/mica/store"
+)
+
+// A Runner runs one isolated process.
+type Runner interface {
+	Run(ctx context.Context, s *sandbox.Spec) error
+}
+
+// Images finds base images.
+type Images interface {
+	// Layers gives the layers of the image that ref (docker-image) or layoutRef
+	// (oci-layout) names for platform p, without fetching them.
+	Layers(ctx context.Context, ref, layoutID string, p *image.Platform, vertex digest.Digest) ([]*solve.Layer, error)
+}
+
+// World is what the steps of one build work with. All fields but Log are needed.
+type World struct {
+	Store    *store.Store
+	Mounter  snapshot.Mounter
+	Runner   Runner
+	Images   Images
+	Sources  *source.Client
+	Locals   map[string]*solve.Local
+	Digester func(*solve.Local) fileop.Digester
+	Secrets  source.Secrets
+	SSH      source.SSH
+	Progress *solve.Progress
+	Log      *slog.Logger
+
+	// Files are local bodies for URLs that only this build knows (a context on
+	// standard input).
+	Files map[string]string
+	// AllowHost and AllowInsecure are the granted entitlements.
+	AllowHost, AllowInsecure bool
+	// CheckPlatform says whether programs of a platform can run here.
+	CheckPlatform func(image.Platform) error
+}
+
+// Op makes the operation of n.
+func (w *World) Op(n *solve.Node) (solve.Op, error) {
+	switch o := n.Op.Op.(type) {
+	case *pb.Op_Exec:
+		return newExec(w, n, o.Exec)
+	case *pb.Op_File:
+		return newFile(w, n, o.File)
+	case *pb.Op_Source:
+		return newSource(w, n, o.Source)
+	case *pb.Op_Merge:
+		return &merge{n: n, op: o.Merge}, nil
+	case *pb.Op_Diff:
+		return &diff{op: o.Diff}, nil
+	case *pb.Op_Passthrough:
+		return &passthrough{op: o.Passthrough}, nil
+	}
+	return nil, fmt.Errorf("build step of kind %T: %w", n.Op.Op, errs.ErrUnsupported)
+}
+
+// lowers lists the layer directories of v, bottom first. A layer that stands in
+// the stack twice is used once, at its higher place: overlayfs takes no
+// directory twice, and the higher one hides the lower one entirely.
+func (w *World) lowers(ctx context.Context, v solve.Value) ([]string, error) {
+	stack, err := v.Stack(ctx)
+	if err != nil {
+		return nil, err
+	}
+	last := make(map[store.LayerID]int, len(stack))
+	for i, l := range stack {
+		last[l.ID] = i
+	}
+	dirs := make([]string, 0, len(stack))
+	for i, l := range stack {
+		if last[l.ID] == i {
+			dirs = append(dirs, l.Dir)
+		}
+	}
+	return dirs, nil
+}
+
+// view mounts v read-only. An empty stack is an empty directory.
+func (w *World) view(ctx context.Context, v solve.Value) (*snapshot.Tree, error) {
+	dirs, err := w.lowers(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	if len(dirs) == 0 {
+		dir, err := w.Store.TempDir(ctx, "empty-")
+		if err != nil {
+			return nil, err
+		}
+		dirs = []string{dir}
+	}
+	return w.Mounter.Mount(ctx, snapshot.Request{Lower: dirs})
+}
+
+// source opens v as a tree to read from.
+func (w *World) source(ctx context.Context, v solve.Value) (*fileop.Source, func(), error) {
+	if l := v.Local; l != nil {
+		f, err := os.Open(l.Dir)
+		if err != nil {
+			return nil, nil, fmt.Errorf("open context %s: %w", l.Name, err)
+		}
+		s := &fileop.Source{Dir: f, Exclude: l.Exclude, Context: !l.Owned}
+		if w.Digester != nil {
+			s.Digests = w.Digester(l)
+		}
+		return s, func() { f.Close() }, nil
+	}
+	t, err := w.view(ctx, v)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &fileop.Source{Dir: t.File()}, func() { t.Close() }, nil
+}
+
+// digestPath is the content key of the tree below path in v.
+func (w *World) digestPath(ctx context.Context, v solve.Value, path string) (digest.Digest, error) {
+	src, done, err := w.source(ctx, v)
+	if err != nil {
+		return "", err
+	}
+	defer done()
+	return fileop.DigestPath(ctx, src, path)
+}
