@@ -172,6 +172,26 @@ func (c *copier) blob(ctx context.Context, d image.Descriptor) error {
 	if mounted, err := c.mount(ctx, d); mounted || err != nil {
 		return err
 	}
+	for try := 0; ; try++ {
+		err := c.stream(ctx, d)
+		if err == nil || try >= maxAttempts || ctx.Err() != nil || !temporary(err) {
+			return err
+		}
+	}
+}
+
+// maxAttempts is how often a stream is started again; whoever keeps the
+// destination has its own retries, and waits, for single requests.
+const maxAttempts = 3
+
+// temporary says whether err calls itself so.
+func temporary(err error) bool {
+	var t interface{ Temporary() bool }
+	return errors.As(err, &t) && t.Temporary()
+}
+
+// stream reads the blob from src into dst once.
+func (c *copier) stream(ctx context.Context, d image.Descriptor) error {
 	c.tell(Event{Blob: d, State: Started})
 	rc, err := c.src.Fetch(ctx, d)
 	if err != nil {

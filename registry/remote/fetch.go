@@ -1,0 +1,169 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mica-build/mica/content"
+	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/image"
+)
+
+// Fetch opens a blob or manifest. When the connection breaks, or stalls, the
+// reader asks for the rest.
+func (r *Repository) Fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser, error) {
+	if err := image.CheckDescriptor(d); err != nil {
+		return nil, fmt.Errorf("fetch from %s: %w", r.ref.FamiliarName(), err)
+	}
+	ctx, cancel := context.WithCancelCause(r.host.scoped(ctx, r.ref.Path, "pull"))
+	dl := &download{r: r, d: d, ctx: ctx, cancel: cancel}
+	dl.stall = time.AfterFunc(r.host.o.StallTimeout, func() { cancel(errStalled) })
+	dl.stall.Stop()
+	if err := dl.connect(); err != nil {
+		cancel(nil)
+		return nil, fmt.Errorf("fetch %s: %w", r.show(d.Digest.String()), err)
+	}
+	return content.Verify(dl, d), nil
+}
+
+var errStalled = errors.New("nothing came for too long")
+
+// A download reads a body and connects again where it broke off.
+type download struct {
+	r      *Repository
+	d      image.Descriptor
+	ctx    context.Context // of the whole download: a reader has nowhere else to keep it
+	cancel context.CancelCauseFunc
+	stall  *time.Timer
+
+	body  io.ReadCloser
+	n     int64 // bytes given to the reader
+	tries int   // in a row that brought nothing
+}
+
+// connect asks for what is left.
+func (dl *download) connect() error {
+	header := accept()
+	if dl.n > 0 {
+		header.Set("Range", fmt.Sprintf("bytes=%d-", dl.n))
+	}
+	resp, err := dl.r.host.do(dl.ctx, http.MethodGet, dl.r.url(kind(dl.d), dl.d.Digest.String()), header, nil)
+	if err != nil {
+		return err
+	}
+	skip := dl.n
+	if resp.StatusCode == http.StatusPartialContent {
+		start, ok := rangeStart(resp.Header.Get("Content-Range"))
+		if !ok || start > dl.n {
+			resp.Body.Close()
+			return fmt.Errorf("registry sent range %q, asked from %d: %w", clean(resp.Header.Get("Content-Range")), dl.n, errs.ErrInvalid)
+		}
+		skip = dl.n - start
+	}
+	dl.body = resp.Body
+	if skip > 0 {
+		if _, err := io.CopyN(io.Discard, dl.watched(), skip); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Read gives bytes of the body, of the next one if this one breaks.
+func (dl *download) Read(p []byte) (int, error) {
+	for {
+		n, err := dl.watched().Read(p)
+		dl.n += int64(n)
+		if n > 0 {
+			dl.tries = 0
+		}
+		switch {
+		case err == nil, dl.n >= dl.d.Size && errors.Is(err, io.EOF):
+			return n, err
+		case n > 0:
+			return n, nil // the error comes again
+		}
+		if err := dl.resume(err); err != nil {
+			return 0, fmt.Errorf("%s: after %d of %d bytes: %w", dl.r.ref.FamiliarName(), dl.n, dl.d.Size, err)
+		}
+	}
+}
+
+// resume connects again after cause, unless that is no use.
+func (dl *download) resume(cause error) error {
+	if errors.Is(cause, io.EOF) {
+		cause = io.ErrUnexpectedEOF
+	}
+	for {
+		if err := context.Cause(dl.ctx); err != nil {
+			return err
+		}
+		if dl.tries >= max(dl.r.host.o.Retries, 0) {
+			return cause
+		}
+		wait := dl.r.host.o.RetryDelay << min(dl.tries, 10)
+		dl.tries++
+		if dl.body != nil {
+			dl.body.Close()
+			dl.body = nil
+		}
+		if err := sleep(dl.ctx, wait); err != nil {
+			return err
+		}
+		err := dl.connect()
+		if err == nil {
+			return nil
+		}
+		var refused *Error
+		if errors.As(err, &refused) {
+			return err
+		}
+		cause = err
+	}
+}
+
+// Close ends the download.
+func (dl *download) Close() error {
+	dl.stall.Stop()
+	dl.cancel(context.Canceled)
+	if dl.body == nil {
+		return nil
+	}
+	return dl.body.Close()
+}
+
+// watched is the body under the stall timer.
+func (dl *download) watched() io.Reader { return watched{dl} }
+
+type watched struct{ dl *download }
+
+// Read reads the body; if it takes too long the download ends.
+func (w watched) Read(p []byte) (int, error) {
+	if w.dl.body == nil {
+		return 0, io.ErrUnexpectedEOF
+	}
+	w.dl.stall.Reset(w.dl.r.host.o.StallTimeout)
+	n, err := w.dl.body.Read(p)
+	w.dl.stall.Stop()
+	return n, err
+}
+
+// rangeStart reads the first number of "bytes 5-9/10".
+func rangeStart(s string) (int64, bool) {
+	s, ok := strings.CutPrefix(s, "bytes ")
+	if !ok {
+		return 0, false
+	}
+	first, _, ok := strings.Cut(s, "-")
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(first, 10, 64)
+	return n, err == nil && n >= 0
+}

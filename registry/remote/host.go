@@ -1,0 +1,199 @@
+package remote
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"oras.land/oras-go/v2/registry/remote/auth"
+
+	"github.com/mica-build/mica/ref"
+)
+
+// hubAddr is where the registry of docker.io answers.
+const hubAddr = "registry-1.docker.io"
+
+// A host is one registry: its address, connections and tokens.
+type host struct {
+	name string // as references say it
+	addr string // as URLs say it
+	o    Options
+
+	mu     sync.Mutex
+	ready  bool
+	scheme string
+	own    *http.Transport // to addr, with its client certificates
+	other  *http.Transport // to wherever addr sends us
+	client *auth.Client
+}
+
+func newHost(name string, o Options) *host {
+	h := &host{name: name, addr: name, o: o}
+	if name == ref.DefaultDomain || name == "index.docker.io" {
+		h.name, h.addr = ref.DefaultDomain, hubAddr
+	}
+	return h
+}
+
+// open reads certificates and finds out whether the host speaks TLS, once it
+// succeeded.
+func (h *host) open(ctx context.Context) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ready {
+		return nil
+	}
+	insecure := h.insecure()
+	certs, err := loadCerts(h.o.CertsDirs, h.addr, h.name)
+	if err != nil {
+		return err
+	}
+	if h.own == nil {
+		h.own = newTransport(certs.tls(true, insecure && certs.roots == nil))
+		h.other = newTransport(certs.tls(false, false))
+		h.client = h.newAuth()
+	}
+	h.scheme = "https"
+	if insecure {
+		if h.scheme, err = h.findScheme(ctx); err != nil {
+			return err
+		}
+	}
+	h.ready = true
+	return nil
+}
+
+// findScheme asks for /v2/ by https and, if that is not spoken there, by http.
+func (h *host) findScheme(ctx context.Context) (string, error) {
+	var first error
+	for _, scheme := range []string{"https", "http"} {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+h.addr+"/v2/", nil)
+		if err != nil {
+			return "", fmt.Errorf("registry %s: %w", h.name, err)
+		}
+		req.Header.Set("User-Agent", h.o.UserAgent)
+		resp, err := h.own.RoundTrip(req)
+		if err == nil {
+			resp.Body.Close()
+			return scheme, nil
+		}
+		if ctx.Err() != nil {
+			return "", fmt.Errorf("registry %s: %w", h.name, ctx.Err())
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return "", fmt.Errorf("registry %s: %w", h.name, first)
+}
+
+// insecure says whether plain http and unverified certificates are allowed.
+func (h *host) insecure() bool {
+	name, _, err := net.SplitHostPort(h.addr)
+	if err != nil {
+		name = strings.Trim(h.addr, "[]")
+	}
+	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
+		return true
+	}
+	ip, iperr := netip.ParseAddr(name)
+	if iperr == nil && ip.Unmap().IsLoopback() {
+		return true
+	}
+	for _, s := range h.o.Insecure {
+		if s == h.addr || s == name {
+			return true
+		}
+		if p, err := netip.ParsePrefix(s); err == nil && iperr == nil && p.Contains(ip.Unmap()) {
+			return true
+		}
+	}
+	return false
+}
+
+// newAuth makes the client that answers the host's challenges. It sends no
+// Authorization where a redirect leads to another host.
+func (h *host) newAuth() *auth.Client {
+	header := h.o.Header.Clone()
+	if header == nil {
+		header = http.Header{}
+	}
+	header.Set("User-Agent", h.o.UserAgent)
+	return &auth.Client{
+		Client:     &http.Client{Transport: &retrier{next: route{h}, o: &h.o}},
+		Header:     header,
+		Cache:      auth.NewCache(),
+		ClientID:   "mica",
+		Credential: h.credential,
+	}
+}
+
+// credential is asked with the address of whoever wants credentials: only the
+// registry itself gets them.
+func (h *host) credential(ctx context.Context, addr string) (auth.Credential, error) {
+	if addr != h.addr || h.o.Credential == nil {
+		return auth.EmptyCredential, nil
+	}
+	c, err := h.o.Credential(ctx, h.name)
+	if err != nil {
+		return auth.EmptyCredential, fmt.Errorf("credentials for %s: %w", h.name, err)
+	}
+	return auth.Credential{
+		Username: c.Username, Password: c.Password,
+		RefreshToken: c.IdentityToken, AccessToken: c.RegistryToken,
+	}, nil
+}
+
+// route picks the connections for a request: client certificates are shown to
+// the registry only.
+type route struct{ h *host }
+
+// RoundTrip sends the request.
+func (r route) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Host == r.h.addr {
+		return r.h.own.RoundTrip(req)
+	}
+	return r.h.other.RoundTrip(req)
+}
+
+// ping checks that the registry is one and lets us in.
+func (h *host) ping(ctx context.Context) error {
+	resp, err := h.do(ctx, http.MethodGet, &url.URL{Path: "/v2/"}, nil, nil)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+func (h *host) closeIdle() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.own != nil {
+		h.own.CloseIdleConnections()
+		h.other.CloseIdleConnections()
+	}
+}
+
+// newTransport keeps to HTTP/1.1 with several connections: blobs are bulk, and
+// one HTTP/2 connection is slower than a few plain ones.
+func newTransport(certs tlsSource) *http.Transport {
+	dialer := &net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            dialer.DialContext,
+		TLSClientConfig:        certs(),
+		TLSHandshakeTimeout:    15 * time.Second,
+		ResponseHeaderTimeout:  5 * time.Minute, // a registry hashes a large blob before it answers
+		ExpectContinueTimeout:  time.Second,
+		IdleConnTimeout:        90 * time.Second,
+		MaxIdleConnsPerHost:    16,
+		MaxResponseHeaderBytes: 64 << 10,
+		DisableCompression:     true, // digests are over the bytes as stored
+	}
+}
