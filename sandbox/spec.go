@@ -102,7 +102,10 @@ type Resources struct {
 
 // An ExitError says that the process ran and ended with a code other than 0.
 // A process killed by signal N has code 128+N.
+//
+// Err is set when the command could not be executed at all.
 type ExitError struct {
 	Code      int
 	OOMKilled bool
+	Err       error
 }

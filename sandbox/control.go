@@ -1,0 +1,143 @@
+//go:build linux
+
+package sandbox
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mica-build/mica/sandbox/internal/inside"
+)
+
+// controlPair is the socket over which a sandbox gets its configuration and
+// says how starting went.
+func controlPair() (ours *net.UnixConn, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("control socket: %w", err)
+	}
+	f := os.NewFile(uintptr(fds[0]), "control")
+	theirs = os.NewFile(uintptr(fds[1]), "control")
+	defer f.Close()
+	c, err := net.FileConn(f)
+	if err != nil {
+		theirs.Close()
+		return nil, nil, fmt.Errorf("control socket: %w", err)
+	}
+	return c.(*net.UnixConn), theirs, nil
+}
+
+// converse finishes what needs the process, tells it its configuration and
+// listens until it has become the command.
+func (l *launch) converse(c *net.UnixConn) error {
+	stop := context.AfterFunc(l.p.ctx, func() { l.p.proc.Kill() })
+	defer stop()
+	err := l.tell(c)
+	if err == nil {
+		err = l.listen(c)
+	}
+	var x *ExitError
+	if err == nil || errors.As(err, &x) {
+		return err
+	}
+	if cause := context.Cause(l.p.ctx); cause != nil {
+		return fmt.Errorf("run %s: process killed: %w", l.s.Args[0], cause)
+	}
+	return fmt.Errorf("run %s: %w", l.s.Args[0], err)
+}
+
+func (l *launch) tell(c *net.UnixConn) error {
+	data, err := json.Marshal(&l.config)
+	if err != nil {
+		return err
+	}
+	size := binary.LittleEndian.AppendUint32(nil, uint32(len(data)))
+	if _, err := c.Write(append(size, data...)); err != nil && !errors.Is(err, unix.EPIPE) {
+		return fmt.Errorf("configure sandbox: %w", err)
+	}
+	return nil
+}
+
+// listen reads messages until the socket closes, which execve does.
+func (l *launch) listen(c *net.UnixConn) error {
+	buf, oob := make([]byte, 4096), make([]byte, unix.CmsgSpace(4))
+	ready := false
+	for {
+		n, oobn, _, _, err := c.ReadMsgUnix(buf, oob)
+		if errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) || (err == nil && n == 0) {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("listen to sandbox: %w", err)
+		}
+		if oobn > 0 {
+			if err := l.openTerminal(oob[:oobn]); err != nil {
+				return err
+			}
+		}
+		for _, b := range buf[:n] {
+			if b == inside.MsgError {
+				break
+			}
+			ready = ready || b == inside.MsgReady
+		}
+		if i := indexError(buf[:n]); i >= 0 {
+			rest, _ := io.ReadAll(c)
+			return startError(append(buf[i:n:n], rest...))
+		}
+	}
+	if !ready {
+		return errors.New("the sandbox died while it was set up")
+	}
+	return nil
+}
+
+// indexError finds an error message: it may follow others in one read.
+func indexError(b []byte) int {
+	for i, c := range b {
+		switch c {
+		case inside.MsgReady, inside.MsgTTY:
+		case inside.MsgError:
+			return i
+		}
+	}
+	return -1
+}
+
+func startError(msg []byte) error {
+	if len(msg) < 2 {
+		return errors.New("set up sandbox: unknown error")
+	}
+	text := errors.New(string(msg[2:]))
+	if code := int(msg[1]); code != 0 {
+		return &ExitError{Code: code, Err: text}
+	}
+	return fmt.Errorf("set up sandbox: %w", text)
+}
+
+// openTerminal takes the terminal from a control message and connects it.
+func (l *launch) openTerminal(oob []byte) error {
+	msgs, err := unix.ParseSocketControlMessage(oob)
+	if err != nil || len(msgs) != 1 {
+		return fmt.Errorf("terminal: unexpected message: %w", err)
+	}
+	fds, err := unix.ParseUnixRights(&msgs[0])
+	if err != nil || len(fds) != 1 {
+		return fmt.Errorf("terminal: unexpected message: %w", err)
+	}
+	unix.CloseOnExec(fds[0])
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		return fmt.Errorf("terminal: %w", err)
+	}
+	l.p.master = os.NewFile(uintptr(fds[0]), "terminal")
+	l.p.stdio.terminal(l.p.master, l.s)
+	return nil
+}

@@ -1,0 +1,99 @@
+//go:build linux
+
+package inside
+
+// Arg0 is the argv[0] by which a process knows that it is to be a sandbox.
+const Arg0 = "mica-sandbox"
+
+// The file descriptors a sandbox starts with, after its standard streams.
+const (
+	controlFD = 3
+	rootFD    = 4
+	// FirstFD is where the files named by Config.Mounts begin.
+	FirstFD = 5
+)
+
+// A Config is all that a sandbox is told.
+type Config struct {
+	Args []string
+	Env  []string
+	Dir  string
+
+	UID, GID uint32
+	Groups   []uint32
+	HasHome  bool // Env has HOME; otherwise Home is it
+	Home     string
+
+	Hostname     string
+	Hosts        []byte // /etc/hosts
+	Resolv       []byte // /etc/resolv.conf
+	ReadonlyRoot bool
+	Insecure     bool
+	ShmSize      int64
+	Mounts       []Mount
+	Masked       []string
+	Readonly     []string
+	Cgroup       CgroupView
+
+	Caps    uint64 // bounding, permitted and effective set
+	Seccomp []byte // struct sock_filter array, native byte order; empty is none
+	Rlimits []Rlimit
+	Net     Net
+
+	Terminal bool
+	Rows     uint16
+	Cols     uint16
+	// OwnPipes are the standard streams (0, 1, 2) that belong to the sandbox and
+	// are given to its user.
+	OwnPipes []int
+	// Rootless says that a user namespace with a single id holds the sandbox.
+	Rootless bool
+}
+
+// A Mount is one of the user's mounts. FD is its source, 0 for a tmpfs.
+type Mount struct {
+	FD       int
+	Detached bool // FD is a whole detached mount that the parent could not clone
+	Subpath  string
+	Target   string
+	File     bool // the source is no directory
+	ReadOnly bool
+	// Recursive says that ReadOnly concerns mounts below the source too.
+	Recursive bool
+	Data      []string // tmpfs: options, key=value
+}
+
+// CgroupView is what /sys/fs/cgroup shows.
+type CgroupView struct {
+	Unified bool // a cgroup2 of the cgroup namespace
+	// V1 are directories bound below a tmpfs, Links symbolic links beside them.
+	V1    []CgroupBind
+	Links map[string]string
+}
+
+// CgroupBind shows the directory Path as Name.
+type CgroupBind struct{ Name, Path string }
+
+// Rlimit is one setrlimit(2).
+type Rlimit struct {
+	Resource int
+	Cur, Max uint64
+}
+
+// Net is how the network namespace is set up.
+type Net struct {
+	Private bool // the namespace is the sandbox's own: bring lo up
+	// NS is the descriptor of a prepared namespace to enter, 0 for none.
+	NS int
+	// Addr, when set, is given to eth0, with Gateway as default route.
+	Addr    string // CIDR
+	Gateway string
+	MTU     int
+}
+
+// Kinds of message on the control socket, each a byte before the text.
+const (
+	MsgReady = 'R' // execve(2) follows
+	MsgError = 'E' // one byte exit code (0: setup failed), then text
+	MsgTTY   = 'T' // carries the terminal's descriptor
+)

@@ -1,0 +1,105 @@
+//go:build linux
+
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Process is a running sandbox. Its methods may be called concurrently.
+type Process struct {
+	proc   *os.Process
+	stdio  *stdio
+	master *os.File // the terminal, if there is one
+	ctx    context.Context
+
+	state *os.ProcessState
+	err   error // of waiting
+	ended chan struct{}
+
+	cleanup []func() error // run in reverse
+	oom     func() bool
+	once    sync.Once
+	result  error
+}
+
+// PID is the process as the host knows it.
+func (p *Process) PID() int { return p.proc.Pid }
+
+// Wait waits until the process has ended, all its output is written and what
+// the sandbox needed is gone. The error is that of [Runner.Run]. It may be
+// called more than once; the sandbox is cleaned up by Wait, so it must be called.
+func (p *Process) Wait() error {
+	p.once.Do(func() { p.result = p.wait() })
+	return p.result
+}
+
+func (p *Process) wait() error {
+	select {
+	case <-p.ended:
+	case <-p.ctx.Done():
+		// PID 1 of the namespace: every process in it goes with it.
+		p.proc.Kill()
+		<-p.ended
+	}
+	werr := p.stdio.wait()
+	oom := p.oom != nil && p.oom()
+	cerr := p.clean()
+	if err := context.Cause(p.ctx); err != nil {
+		return fmt.Errorf("process killed: %w", err)
+	}
+	if p.err != nil {
+		return fmt.Errorf("wait for process: %w", p.err)
+	}
+	if code := exitCode(p.state); code != 0 {
+		return &ExitError{Code: code, OOMKilled: oom}
+	}
+	return errors.Join(werr, cerr)
+}
+
+func exitCode(s *os.ProcessState) int {
+	if ws, ok := s.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		return 128 + int(ws.Signal())
+	}
+	return s.ExitCode()
+}
+
+// clean undoes what was set up, the last first.
+func (p *Process) clean() error {
+	var all []error
+	for i := len(p.cleanup) - 1; i >= 0; i-- {
+		all = append(all, p.cleanup[i]())
+	}
+	p.cleanup = nil
+	return errors.Join(all...)
+}
+
+// Signal sends a signal to the process, which as PID 1 of its namespace gets
+// only those it handles, and SIGKILL and SIGSTOP.
+func (p *Process) Signal(sig os.Signal) error { return p.proc.Signal(sig) }
+
+// Resize tells the terminal its size in characters. Without a terminal it does nothing.
+func (p *Process) Resize(rows, cols uint16) error {
+	if p.master == nil {
+		return nil
+	}
+	c, err := p.master.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("resize terminal: %w", err)
+	}
+	var ierr error
+	err = c.Control(func(fd uintptr) {
+		ierr = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: cols})
+	})
+	if err := errors.Join(err, ierr); err != nil {
+		return fmt.Errorf("resize terminal: %w", err)
+	}
+	return nil
+}

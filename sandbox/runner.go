@@ -1,0 +1,87 @@
+//go:build linux
+
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+
+	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/sandbox/internal/inside"
+)
+
+// Init must be the first thing in main (and in TestMain): in the process that
+// is to become a sandbox it does not return. Otherwise it does nothing.
+func Init() {
+	if inside.Is() {
+		inside.Main()
+	}
+}
+
+// A Runner starts sandboxes. The zero value is ready for use.
+type Runner struct {
+	// StateDir holds the state of the bridge network, shared between processes;
+	// "" is /run/mica. It is made when needed.
+	StateDir string
+	// Log receives what is worth knowing but no error; nil discards.
+	Log *slog.Logger
+	// Rootless runs without privileges: in a user namespace that knows one user,
+	// root, who is the caller outside; with the host's network and no limits.
+	Rootless bool
+
+	exe readonlyExe
+}
+
+func (r *Runner) log() *slog.Logger {
+	if r.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return r.Log
+}
+
+// Run runs s and waits for its end. An exit code other than 0 is an
+// *ExitError; so is a command that cannot be started (127 when it is not found,
+// 126 when it cannot be executed). When ctx ends first, every process of the
+// sandbox is killed and the error wraps context.Cause(ctx).
+func (r *Runner) Run(ctx context.Context, s *Spec) error {
+	p, err := r.Start(ctx, s)
+	if err != nil {
+		return err
+	}
+	return p.Wait()
+}
+
+// Error says how the process ended, as docker users know it.
+func (e *ExitError) Error() string {
+	if e.Err != nil {
+		return e.Err.Error()
+	}
+	if e.OOMKilled {
+		return "killed: out of memory (exit code " + strconv.Itoa(e.Code) + ")"
+	}
+	return "exit code " + strconv.Itoa(e.Code)
+}
+
+// Unwrap gives Err.
+func (e *ExitError) Unwrap() error { return e.Err }
+
+// check finds what no kernel call would explain well.
+func (s *Spec) check() error {
+	switch {
+	case s.Root == nil:
+		return errors.New("no root filesystem")
+	case len(s.Args) == 0 || s.Args[0] == "":
+		return fmt.Errorf("no command: %w", errs.ErrInvalid)
+	case s.Dir != "" && s.Dir[0] != '/':
+		return fmt.Errorf("working directory %q is not absolute: %w", s.Dir, errs.ErrInvalid)
+	}
+	for _, m := range s.Mounts {
+		if m.Target == "" || m.Target[0] != '/' {
+			return fmt.Errorf("mount target %q is not absolute: %w", m.Target, errs.ErrInvalid)
+		}
+	}
+	return nil
+}
