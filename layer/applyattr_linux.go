@@ -1,0 +1,84 @@
+package layer
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// allAttrs gives a new entry that is no directory its attributes, in the order
+// in which none undoes another.
+func (a *applier) allAttrs(dir int, base string, h *tar.Header) error {
+	if err := a.attrs(dir, base, h); err != nil {
+		return err
+	}
+	if h.Typeflag != tar.TypeSymlink {
+		if err := unix.Fchmodat(dir, base, uint32(h.Mode&0o7777), 0); err != nil {
+			return fmt.Errorf("set mode: %w", err)
+		}
+	}
+	t := timespec(h.ModTime)
+	if err := unix.UtimesNanoAt(dir, base, []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return fmt.Errorf("set times: %w", err)
+	}
+	return nil
+}
+
+// attrs sets owner and xattrs.
+func (a *applier) attrs(dir int, base string, h *tar.Header) error {
+	if !a.o.NoOwner {
+		if err := unix.Fchownat(dir, base, h.Uid, h.Gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return fmt.Errorf("set owner %d:%d: %w", h.Uid, h.Gid, err)
+		}
+	}
+	for key, value := range h.PAXRecords {
+		name, ok := strings.CutPrefix(key, xattrRecord)
+		if !ok {
+			continue
+		}
+		name = decodeXattr.Replace(name)
+		if !carried(name) {
+			continue
+		}
+		err := unix.Lsetxattr(procPath(dir, base), name, []byte(value), 0)
+		if err != nil && !a.canLose(name, h, err) {
+			return fmt.Errorf("set xattr %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// canLose says that an xattr has no place here, and counts it.
+func (a *applier) canLose(name string, h *tar.Header, err error) bool {
+	ownedByFile := h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeDir && strings.HasPrefix(name, "user.")
+	switch {
+	case errors.Is(err, unix.ENOTSUP):
+	case errors.Is(err, unix.EPERM) && (a.o.NoOwner || ownedByFile):
+	default:
+		return false
+	}
+	a.stats.LostXattrs++
+	return true
+}
+
+// fillHeader describes a file of another tree as a tar would.
+func fillHeader(h *tar.Header, st *unix.Stat_t, x attrs) {
+	h.Mode = int64(st.Mode & 0o7777)
+	h.Uid, h.Gid = int(st.Uid), int(st.Gid)
+	h.ModTime = time.Unix(st.Mtim.Unix())
+	h.PAXRecords = map[string]string{}
+	for name, value := range x.carried {
+		h.PAXRecords[xattrRecord+encodeXattr.Replace(name)] = value
+	}
+}
+
+func timespec(t time.Time) unix.Timespec {
+	if t.IsZero() {
+		return unix.Timespec{} // the epoch, for entries that say nothing
+	}
+	return unix.Timespec{Sec: t.Unix(), Nsec: int64(t.Nanosecond())}
+}
