@@ -1,0 +1,220 @@
+//go:build linux
+
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/mica-build/mica/content"
+	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/image"
+	"github.com/mica-build/mica/layer"
+)
+
+// Fetch opens a blob. A layer that is kept only as a tree is written out as
+// its uncompressed tar on the fly (the descriptor's digest is then a diffID).
+func (s *Store) Fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser, error) {
+	if err := image.CheckDescriptor(d); err != nil {
+		return nil, fmt.Errorf("fetch blob: %w", err)
+	}
+	p, err := s.blobPath(d.Digest)
+	if err != nil {
+		return nil, fmt.Errorf("fetch blob: %w", err)
+	}
+	f, err := os.Open(p)
+	if err == nil {
+		return content.Verify(f, d), nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("fetch blob %s: %w", d.Digest, err)
+	}
+	l, err := s.LayerByDiffID(ctx, d.Digest)
+	if err != nil {
+		return nil, fmt.Errorf("fetch blob %s: %w", d.Digest, notFound(err))
+	}
+	return content.Verify(streamLayer(ctx, l.Dir), d), nil
+}
+
+// streamLayer writes a layer tree as a tar that can be read while it is written.
+func streamLayer(ctx context.Context, dir string) io.ReadCloser {
+	r, w := io.Pipe()
+	go func() { w.CloseWithError(layer.Diff(ctx, w, dir, layer.DiffOptions{})) }()
+	return r
+}
+
+// Exists says whether a blob is there, or a layer tree with that diffID, and pins it.
+// A blob of another size than d's was damaged and does not count.
+func (s *Store) Exists(ctx context.Context, d image.Descriptor) (bool, error) {
+	if err := image.CheckDescriptor(d); err != nil {
+		return false, fmt.Errorf("look for blob: %w", err)
+	}
+	err := s.find(ctx, func() ([]string, error) { return s.locate(d) })
+	if errors.Is(err, errs.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for blob %s: %w", d.Digest, err)
+	}
+	return true, nil
+}
+
+// locate gives the pin of the blob, or tree, that d names.
+func (s *Store) locate(d image.Descriptor) ([]string, error) {
+	p, err := s.blobPath(d.Digest)
+	if err != nil {
+		return nil, err
+	}
+	st, err := os.Stat(p)
+	if err == nil && st.Size() == d.Size {
+		return []string{pinBlob(d.Digest)}, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	l, err := s.byDiffID(d.Digest)
+	if err != nil {
+		return nil, err
+	}
+	return []string{pinLayer(l.ID)}, nil
+}
+
+// Push stores the bytes of r as d.
+func (s *Store) Push(ctx context.Context, d image.Descriptor, r io.Reader) error {
+	have, err := s.Exists(ctx, d)
+	if have {
+		return nil
+	}
+	if err == nil {
+		err = s.writeBlob(ctx, d, r)
+	}
+	if err != nil {
+		return fmt.Errorf("store blob %s: %w", d.Digest, advise(err))
+	}
+	return nil
+}
+
+func (s *Store) writeBlob(ctx context.Context, d image.Descriptor, r io.Reader) error {
+	tmp, err := s.temp(ctx)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(tmp, "blob-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	err = copyBlob(ctx, f, content.Verify(io.NopCloser(r), d))
+	if err == nil && s.options.Durable {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return err
+	}
+	to, err := s.blobPath(d.Digest)
+	if err != nil {
+		return err
+	}
+	return s.publish(ctx, []string{pinBlob(d.Digest)}, func() error {
+		return s.rename(f.Name(), to)
+	})
+}
+
+func copyBlob(ctx context.Context, w io.Writer, r io.Reader) error {
+	buf := make([]byte, 128<<10)
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := r.Read(buf)
+		if n > 0 {
+			if _, werr := w.Write(buf[:n]); werr != nil {
+				return werr
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// rename moves a finished object to its place, whose directory may not be there yet.
+func (s *Store) rename(from, to string) error {
+	err := os.Rename(from, to)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+			return err
+		}
+		err = os.Rename(from, to)
+	}
+	if err == nil {
+		err = s.sync()
+	}
+	return err
+}
+
+// ReadBlob reads a manifest, index or config whole (at most image.MaxMetadata
+// bytes, errs.ErrTooLarge otherwise) and verifies it.
+func (s *Store) ReadBlob(ctx context.Context, d digest.Digest) ([]byte, error) {
+	b, err := s.readBlob(d)
+	if err != nil {
+		return nil, fmt.Errorf("read blob %s: %w", d, notFound(err))
+	}
+	return b, ctx.Err()
+}
+
+func (s *Store) readBlob(d digest.Digest) ([]byte, error) {
+	p, err := s.blobPath(d)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(p)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if st.Size() > image.MaxMetadata {
+		return nil, fmt.Errorf("%d bytes: %w", st.Size(), errs.ErrTooLarge)
+	}
+	b := make([]byte, st.Size())
+	if _, err := io.ReadFull(f, b); err != nil {
+		return nil, err
+	}
+	if d.Algorithm().FromBytes(b) != d {
+		return nil, fmt.Errorf("content has another digest, pull or build the image again: %w", errs.ErrDigest)
+	}
+	return b, nil
+}
+
+// WriteBlob stores data and describes it.
+func (s *Store) WriteBlob(ctx context.Context, mediaType string, data []byte) (image.Descriptor, error) {
+	d := image.NewDescriptor(mediaType, data)
+	return d, s.Push(ctx, d, bytes.NewReader(data))
+}
+
+// blobPath is where the blob d is, or would be.
+func (s *Store) blobPath(d digest.Digest) (string, error) {
+	if err := d.Validate(); err != nil {
+		return "", fmt.Errorf("digest %q: %w: %w", d, errs.ErrInvalid, err)
+	}
+	hex := d.Encoded()
+	return s.path("blobs", string(d.Algorithm()), hex[:2], hex), nil
+}

@@ -1,0 +1,100 @@
+//go:build linux
+
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// A Draft is a layer being made. Dir is an empty directory (0755, root) to
+// fill; Work is for overlayfs's workdir, on the same filesystem.
+// It is for one goroutine at a time.
+type Draft struct {
+	Dir, Work string
+
+	store *Store
+	base  string // holds the layer directory and Work
+	mu    sync.Mutex
+	done  bool
+}
+
+// NewLayer starts a layer. The draft is gone when the process dies.
+func (s *Store) NewLayer(ctx context.Context) (*Draft, error) {
+	base, err := s.TempDir(ctx, "layer-")
+	if err != nil {
+		return nil, fmt.Errorf("new layer: %w", err)
+	}
+	d := &Draft{Dir: filepath.Join(base, "layer", "fs"), Work: filepath.Join(base, "work"), store: s, base: base}
+	for _, dir := range []string{filepath.Dir(d.Dir), d.Dir, d.Work} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			_ = d.Discard()
+			return nil, fmt.Errorf("new layer: %w", advise(err))
+		}
+	}
+	if err := os.Chmod(d.Dir, 0o755); err != nil {
+		_ = d.Discard()
+		return nil, fmt.Errorf("new layer: %w", err)
+	}
+	return d, nil
+}
+
+// Commit publishes the draft's tree atomically. What was mounted over it must be
+// closed. A draft is committed once; after an error it is to be discarded.
+func (d *Draft) Commit(ctx context.Context) (Layer, error) { return d.commit(ctx, "", 0) }
+
+// CommitAs is Commit for callers that know the layer's diffID and the size of its
+// tar already, which spares another look at it.
+func (d *Draft) CommitAs(ctx context.Context, diffID digest.Digest, size int64) (Layer, error) {
+	return d.commit(ctx, diffID, size)
+}
+
+func (d *Draft) commit(ctx context.Context, diffID digest.Digest, size int64) (Layer, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.done {
+		return Layer{}, fmt.Errorf("commit layer: the draft is committed or discarded: %w", os.ErrClosed)
+	}
+	s := d.store
+	m := layerMeta{Created: time.Now().UTC(), DiffID: diffID, Size: size, Usage: -1}
+	if err := s.writeMeta(filepath.Join(d.base, "layer", "meta.json"), m); err != nil {
+		return Layer{}, fmt.Errorf("commit layer: %w", advise(err))
+	}
+	if err := s.sync(); err != nil {
+		return Layer{}, fmt.Errorf("commit layer: %w", advise(err))
+	}
+	id := LayerID(rand.Text())
+	err := s.publish(ctx, []string{pinLayer(id)}, func() error {
+		if err := s.rename(filepath.Join(d.base, "layer"), s.path("layers", string(id))); err != nil || diffID == "" {
+			return err
+		}
+		return s.index(diffID, id)
+	})
+	if err != nil {
+		return Layer{}, fmt.Errorf("commit layer: %w", advise(err))
+	}
+	d.done = true
+	_ = s.discard(d.base) // what is left goes with the process at the latest
+	return m.layer(id, s.path("layers", string(id))), nil
+}
+
+// Discard removes the draft. After Commit it does nothing.
+func (d *Draft) Discard() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.done {
+		return nil
+	}
+	d.done = true
+	if err := d.store.discard(d.base); err != nil {
+		return fmt.Errorf("discard layer: %w", err)
+	}
+	return nil
+}

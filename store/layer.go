@@ -1,0 +1,231 @@
+//go:build linux
+
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/internal/atomicfile"
+	"github.com/mica-build/mica/layer"
+)
+
+// A LayerID names a layer tree in this store. It says nothing about content.
+type LayerID string
+
+// A Layer is one published, immutable layer tree in overlay form.
+type Layer struct {
+	ID     LayerID
+	Dir    string        // the tree
+	DiffID digest.Digest // "" until somebody asked for it
+	Size   int64         // bytes of the uncompressed tar; 0 while DiffID is ""
+	Usage  int64         // bytes on disk, as du counts; -1 unknown
+}
+
+// layerMeta is what meta.json says. A layer directory without it is garbage.
+type layerMeta struct {
+	Created time.Time     `json:"created"`
+	DiffID  digest.Digest `json:"diffID,omitempty"`
+	Size    int64         `json:"size,omitempty"`
+	Usage   int64         `json:"usage"`
+}
+
+// decodeMeta reads a meta.json and checks it.
+func decodeMeta(b []byte) (layerMeta, error) {
+	var m layerMeta
+	if err := json.Unmarshal(b, &m); err != nil {
+		return m, fmt.Errorf("layer meta: %w: %w", errs.ErrInvalid, err)
+	}
+	if m.DiffID != "" {
+		if err := m.DiffID.Validate(); err != nil {
+			return m, fmt.Errorf("layer meta: diff id %q: %w: %w", m.DiffID, errs.ErrInvalid, err)
+		}
+	}
+	if m.Size < 0 {
+		return m, fmt.Errorf("layer meta: size %d: %w", m.Size, errs.ErrInvalid)
+	}
+	return m, nil
+}
+
+// Layer finds a layer by its id and pins it with this process's lease.
+// errs.ErrNotFound if it is not there.
+func (s *Store) Layer(ctx context.Context, id LayerID) (Layer, error) {
+	var l Layer
+	err := s.find(ctx, func() (pins []string, err error) {
+		l, err = s.byID(id)
+		return []string{pinLayer(id)}, err
+	})
+	if err != nil {
+		return Layer{}, fmt.Errorf("layer %s: %w", id, err)
+	}
+	return l, nil
+}
+
+// LayerByDiffID finds a layer tree by diffID and pins it.
+// errs.ErrNotFound if there is none.
+func (s *Store) LayerByDiffID(ctx context.Context, diffID digest.Digest) (Layer, error) {
+	var l Layer
+	err := s.find(ctx, func() (pins []string, err error) {
+		l, err = s.byDiffID(diffID)
+		return []string{pinLayer(l.ID)}, err
+	})
+	if err != nil {
+		return Layer{}, fmt.Errorf("layer with diff id %s: %w", diffID, err)
+	}
+	return l, nil
+}
+
+// Identify gives the layer with its DiffID and Size, computing and remembering them if need be.
+func (s *Store) Identify(ctx context.Context, id LayerID) (Layer, error) {
+	l, err := s.Layer(ctx, id)
+	if err != nil || l.DiffID != "" {
+		return l, err
+	}
+	unlock, err := s.Lock(ctx, "identify "+string(id))
+	if err != nil {
+		return Layer{}, fmt.Errorf("identify layer %s: %w", id, err)
+	}
+	defer unlock()
+	if l, err = s.byID(id); err != nil || l.DiffID != "" {
+		return l, err
+	}
+	diffID, size, err := layer.DiffDigest(ctx, l.Dir, layer.DiffOptions{})
+	if err == nil {
+		err = s.SetDiffID(ctx, id, diffID, size)
+	}
+	if err != nil {
+		return Layer{}, fmt.Errorf("identify layer %s: %w", id, err)
+	}
+	return s.byID(id)
+}
+
+// SetDiffID remembers what a caller computed while it wrote the layer.
+func (s *Store) SetDiffID(ctx context.Context, id LayerID, diffID digest.Digest, size int64) error {
+	err := s.publish(ctx, []string{pinLayer(id)}, func() error {
+		dir, err := s.layerDir(id)
+		if err != nil {
+			return err
+		}
+		m, err := readMeta(dir)
+		if err != nil {
+			return err
+		}
+		m.DiffID, m.Size = diffID, size
+		if m.Usage < 0 {
+			if m.Usage, err = diskUsage(filepath.Join(dir, "fs")); err != nil {
+				return err
+			}
+		}
+		if err := s.writeMeta(filepath.Join(dir, "meta.json"), m); err != nil {
+			return err
+		}
+		return s.index(diffID, id)
+	})
+	if err != nil {
+		return fmt.Errorf("set diff id of layer %s: %w", id, advise(err))
+	}
+	return nil
+}
+
+func (s *Store) writeMeta(path string, m layerMeta) error {
+	b, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	if _, err := decodeMeta(b); err != nil {
+		return err
+	}
+	return atomicfile.Write(path, b, atomicfile.Options{TempDir: s.path("tmp", s.lease.name), Perm: 0o600})
+}
+
+// index makes diffID lead to the layer id, unless it leads to another layer that
+// is there: images may depend on that one. The caller holds gc.lock.
+func (s *Store) index(diffID digest.Digest, id LayerID) error {
+	if _, err := s.byDiffID(diffID); err == nil {
+		return nil
+	}
+	return atomicfile.Write(s.diffIDPath(diffID), []byte(id), atomicfile.Options{TempDir: s.path("tmp", s.lease.name), Perm: 0o600})
+}
+
+func (s *Store) diffIDPath(d digest.Digest) string {
+	return s.path("diffids", string(d.Algorithm()), d.Encoded())
+}
+
+// byDiffID looks the layer up without pinning it. The index is a hint: the
+// layer's own meta has the last word.
+func (s *Store) byDiffID(diffID digest.Digest) (Layer, error) {
+	if err := diffID.Validate(); err != nil {
+		return Layer{}, fmt.Errorf("diff id %q: %w: %w", diffID, errs.ErrInvalid, err)
+	}
+	id, err := os.ReadFile(s.diffIDPath(diffID))
+	if err != nil {
+		return Layer{}, notFound(err)
+	}
+	l, err := s.byID(LayerID(id))
+	if errors.Is(err, errs.ErrInvalid) || err == nil && l.DiffID != diffID {
+		return Layer{}, errs.ErrNotFound
+	}
+	return l, err
+}
+
+// byID looks the layer up without pinning it.
+func (s *Store) byID(id LayerID) (Layer, error) {
+	dir, err := s.layerDir(id)
+	if err != nil {
+		return Layer{}, err
+	}
+	m, err := readMeta(dir)
+	if err != nil {
+		return Layer{}, err
+	}
+	return m.layer(id, dir), nil
+}
+
+func (m layerMeta) layer(id LayerID, dir string) Layer {
+	return Layer{ID: id, Dir: filepath.Join(dir, "fs"), DiffID: m.DiffID, Size: m.Size, Usage: m.Usage}
+}
+
+func (s *Store) layerDir(id LayerID) (string, error) {
+	if !isName(string(id)) {
+		return "", fmt.Errorf("layer id %q: %w", id, errs.ErrInvalid)
+	}
+	return s.path("layers", string(id)), nil
+}
+
+// readMeta reads the meta.json of a layer directory. A damaged one, as power loss
+// may leave it, is errs.ErrNotFound like a missing one.
+func readMeta(dir string) (layerMeta, error) {
+	b, err := os.ReadFile(filepath.Join(dir, "meta.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return layerMeta{}, errs.ErrNotFound
+	}
+	if err != nil {
+		return layerMeta{}, err
+	}
+	m, err := decodeMeta(b)
+	if err != nil {
+		return m, fmt.Errorf("%w: %w", errs.ErrNotFound, err)
+	}
+	return m, nil
+}
+
+// isName says whether s is safe as the name of a file: letters, digits, - and _.
+func isName(s string) bool {
+	for _, c := range s {
+		switch {
+		case c >= '0' && c <= '9', c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c == '-', c == '_':
+		default:
+			return false
+		}
+	}
+	return s != "" && len(s) <= 200
+}

@@ -1,0 +1,276 @@
+//go:build linux
+
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/internal/lockfile"
+)
+
+// PruneOptions say what may go.
+type PruneOptions struct {
+	// Records says which cache records go; nil keeps all.
+	Records func(*Record) bool
+	// CacheMounts says which cache mounts go; nil keeps all. Those in use stay.
+	CacheMounts func(CacheMountInfo) bool
+	// DryRun only reports.
+	DryRun bool
+}
+
+// Report says what was, or would be, removed.
+type Report struct {
+	Blobs, Layers, Records, CacheMounts int
+	RemovedRecords                      []Key
+	Reclaimed                           int64 // bytes on disk
+}
+
+// A victim is one object to be removed.
+type victim struct {
+	path string
+	lock *lockfile.Lock // held for a cache mount
+}
+
+// A collection is one run of Prune.
+type collection struct {
+	store   *Store
+	options PruneOptions
+	report  Report
+	victims []victim
+	dead    []string // leases
+}
+
+// Prune removes the records and cache mounts that o names and then everything
+// that no name, record or live lease reaches. What this Store pinned stays too:
+// open another one, or Unpin, to collect what was just used.
+//
+// Others wait while garbage is found and renamed away, not while it is deleted.
+// Records whose layers are gone are removed in any case.
+func (s *Store) Prune(ctx context.Context, o PruneOptions) (Report, error) {
+	c := &collection{store: s, options: o}
+	trash, err := lockfile.Acquire(ctx, s.path("trash.lock"), lockfile.Exclusive)
+	if err != nil {
+		return Report{}, fmt.Errorf("prune: %w", advise(err))
+	}
+	defer trash.Release()
+	paths, err := c.collect(ctx)
+	if err != nil {
+		return Report{}, fmt.Errorf("prune: %w", advise(err))
+	}
+	m := meter{ctx: ctx, freed: true}
+	for _, p := range paths {
+		n, err := m.measure(p)
+		if err != nil {
+			return c.report, fmt.Errorf("prune: %w", err)
+		}
+		c.report.Reclaimed += n
+	}
+	if !o.DryRun {
+		s.emptyTrash(ctx)
+	}
+	return c.report, ctx.Err()
+}
+
+// collect marks and moves the victims to the trash. It gives the paths where they
+// are now; without moving any if it is a dry run.
+func (c *collection) collect(ctx context.Context) ([]string, error) {
+	// Measuring takes its time, so it comes before the lock.
+	mounts, err := c.mounts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	gc, err := c.store.collector(ctx, lockfile.Exclusive)
+	if err != nil {
+		return nil, err
+	}
+	defer gc.Release()
+	defer c.release()
+	for _, step := range []func(context.Context) error{c.markAndSweep, func(context.Context) error { return c.takeMounts(mounts) }} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return c.bury()
+}
+
+func (c *collection) markAndSweep(ctx context.Context) error {
+	s := c.store
+	kept, err := c.sortRecords(ctx)
+	if err != nil {
+		return err
+	}
+	pins, dead, err := s.leases()
+	if err != nil {
+		return err
+	}
+	c.dead = dead
+	names, err := s.Names(ctx)
+	if err != nil {
+		return err
+	}
+	m := s.newMarker()
+	m.records(kept)
+	if err := m.names(names); err != nil {
+		return err
+	}
+	if err := m.pins(pins); err != nil {
+		return err
+	}
+	if err := c.sweepLayers(m); err != nil {
+		return err
+	}
+	return c.sweepBlobs(m)
+}
+
+// sortRecords gives the records to be kept; the others become victims.
+func (c *collection) sortRecords(ctx context.Context) ([]*Record, error) {
+	records, err := c.store.Records(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var kept []*Record
+	for _, r := range records {
+		_, err := c.store.outputs(r)
+		if err != nil && !errors.Is(err, errs.ErrNotFound) && !errors.Is(err, errs.ErrInvalid) {
+			return nil, err
+		}
+		if err == nil && (c.options.Records == nil || !c.options.Records(r)) {
+			kept = append(kept, r)
+			continue
+		}
+		c.report.Records++
+		c.report.RemovedRecords = append(c.report.RemovedRecords, r.Key)
+		c.add(c.store.recordPath(r.Key))
+	}
+	return kept, nil
+}
+
+// sweepLayers adds layers that are not marked, directories that are no layers,
+// and entries of the index that lead to neither.
+func (c *collection) sweepLayers(m *marker) error {
+	entries, err := os.ReadDir(c.store.path("layers"))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !m.layers[LayerID(e.Name())] {
+			c.report.Layers++
+			c.add(c.store.path("layers", e.Name()))
+		}
+	}
+	return c.store.eachFile("diffids", func(path string) error {
+		id, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if l := LayerID(id); !m.layers[l] || !c.store.hasLayer(l) {
+			c.add(path)
+		}
+		return nil
+	})
+}
+
+func (s *Store) hasLayer(id LayerID) bool {
+	_, err := s.byID(id)
+	return err == nil
+}
+
+func (c *collection) sweepBlobs(m *marker) error {
+	return c.store.eachFile("blobs", func(path string) error {
+		alg := filepath.Base(filepath.Dir(filepath.Dir(path)))
+		d := digest.NewDigestFromEncoded(digest.Algorithm(alg), filepath.Base(path))
+		if !m.blobs[d] {
+			c.report.Blobs++
+			c.add(path)
+		}
+		return nil
+	})
+}
+
+// eachFile calls f for every file below one of the store's folders.
+func (s *Store) eachFile(folder string, f func(path string) error) error {
+	return filepath.WalkDir(s.path(folder), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		return f(path)
+	})
+}
+
+// mounts asks which cache mounts are to go.
+func (c *collection) mounts(ctx context.Context) ([]string, error) {
+	if c.options.CacheMounts == nil {
+		return nil, nil
+	}
+	all, err := c.store.cacheMounts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var dirs []string
+	for _, m := range all {
+		if !m.InUse && c.options.CacheMounts(m.CacheMountInfo) {
+			dirs = append(dirs, m.dir)
+		}
+	}
+	return dirs, nil
+}
+
+// takeMounts locks the cache mounts that are to go and still not in use.
+func (c *collection) takeMounts(dirs []string) error {
+	for _, dir := range dirs {
+		lock, err := lockfile.Try(filepath.Join(dir, "lock"), lockfile.Exclusive)
+		if errors.Is(err, errs.ErrConflict) || errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		c.report.CacheMounts++
+		c.victims = append(c.victims, victim{path: dir, lock: lock})
+	}
+	return nil
+}
+
+func (c *collection) add(path string) { c.victims = append(c.victims, victim{path: path}) }
+
+// bury renames the victims into the trash, records first, so that a record never
+// outlives its layers by a crash.
+func (c *collection) bury() ([]string, error) {
+	var paths []string
+	if c.options.DryRun {
+		for _, v := range c.victims {
+			paths = append(paths, v.path)
+		}
+		for _, name := range c.dead {
+			paths = append(paths, c.store.path("tmp", name))
+		}
+		return paths, nil
+	}
+	for _, v := range c.victims {
+		to, err := c.store.toTrash(v.path)
+		if err != nil {
+			return nil, err
+		}
+		if to != "" {
+			paths = append(paths, to)
+		}
+	}
+	dead, err := c.store.bury(c.dead)
+	return append(paths, dead...), err
+}
+
+func (c *collection) release() {
+	for _, v := range c.victims {
+		if v.lock != nil {
+			_ = v.lock.Release()
+		}
+	}
+}

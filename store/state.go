@@ -1,0 +1,42 @@
+//go:build linux
+
+package store
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/internal/atomicfile"
+)
+
+// State reads a small file of this store for a caller's own use (stat indexes,
+// memos): what can be lost at any time. Name is a relative path.
+// errs.ErrNotFound if it was not put, or was lost.
+func (s *Store) State(name string) ([]byte, error) {
+	if !filepath.IsLocal(name) {
+		return nil, fmt.Errorf("read state %q: %w", name, errs.ErrInvalid)
+	}
+	b, err := os.ReadFile(s.path("state", name))
+	if err != nil {
+		return nil, fmt.Errorf("read state %s: %w", name, notFound(err))
+	}
+	return b, nil
+}
+
+// PutState replaces the state file name atomically.
+func (s *Store) PutState(name string, data []byte) error {
+	if !filepath.IsLocal(name) {
+		return fmt.Errorf("write state %q: %w", name, errs.ErrInvalid)
+	}
+	tmp, err := s.temp(context.Background())
+	if err == nil {
+		err = atomicfile.Write(s.path("state", name), data, atomicfile.Options{TempDir: tmp, Perm: 0o600})
+	}
+	if err != nil {
+		return fmt.Errorf("write state %s: %w", name, advise(err))
+	}
+	return nil
+}

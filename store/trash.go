@@ -1,0 +1,123 @@
+//go:build linux
+
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/mica-build/mica/internal/lockfile"
+)
+
+// discard moves path to the trash, so that it is gone at once, and unlinks it in
+// the background.
+func (s *Store) discard(path string) error {
+	to, err := s.toTrash(path)
+	if err != nil || to == "" {
+		return err
+	}
+	s.removals.Go(func() { s.unlink(to) })
+	return nil
+}
+
+// toTrash renames path into the trash; "" says that there is nothing.
+func (s *Store) toTrash(path string) (string, error) {
+	to := s.path("trash", rand.Text())
+	err := os.Rename(path, to)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return to, err
+}
+
+// unlink removes what is in the trash, until Close. What is left, or fails, is
+// for the next one who tidies up.
+func (s *Store) unlink(path string) {
+	if s.background.Err() == nil {
+		_ = removeAll(path)
+	}
+}
+
+// tidy moves what dead processes left to the trash and empties it.
+// It gives way to a Prune at work.
+func (s *Store) tidy() {
+	trash, err := lockfile.Try(s.path("trash.lock"), lockfile.Exclusive)
+	if err != nil {
+		return
+	}
+	defer trash.Release()
+	if gc, err := lockfile.Try(s.path("gc.lock"), lockfile.Exclusive); err == nil {
+		_, dead, err := s.leases()
+		if err == nil {
+			_, _ = s.bury(dead)
+		}
+		gc.Release()
+	}
+	s.emptyTrash(s.background)
+}
+
+// bury moves the temporaries of dead leases to the trash and removes the leases.
+// The caller holds gc.lock exclusively. It gives the new paths.
+func (s *Store) bury(dead []string) ([]string, error) {
+	var paths []string
+	for _, name := range dead {
+		to, err := s.toTrash(s.path("tmp", name))
+		if err != nil {
+			return paths, err
+		}
+		if to != "" {
+			paths = append(paths, to)
+		}
+		if err := os.Remove(s.path("leases", name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return paths, err
+		}
+	}
+	return paths, nil
+}
+
+func (s *Store) emptyTrash(ctx context.Context) {
+	entries, err := os.ReadDir(s.path("trash"))
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if ctx.Err() != nil {
+			return
+		}
+		_ = removeAll(s.path("trash", e.Name()))
+	}
+}
+
+// removeAll is os.RemoveAll, for directories without permissions too, which users
+// other than root cannot empty.
+func removeAll(path string) error {
+	err := os.RemoveAll(path)
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	_ = openUp(path)
+	return os.RemoveAll(path)
+}
+
+// openUp makes all directories below path writable, from the top.
+func openUp(path string) error {
+	if err := os.Chmod(path, 0o700); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			if err := openUp(filepath.Join(path, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
