@@ -526,3 +526,10 @@ func FuzzRedactURL(f *testing.F) {
 		}
 	})
 }
+
+// readAll reads a request's body and puts it back.
+func readAll(r *http.Request) (string, error) {
+	raw, err := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(strings.NewReader(string(raw)))
+	return string(raw), err
+}

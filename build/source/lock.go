@@ -20,22 +20,31 @@ func acquire(ctx context.Context, path string, how int) (*lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
+	l := &lock{f}
+	if err := l.turn(ctx, how); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return l, nil
+}
+
+// turn waits until the lock is held as how. From exclusive to shared it may
+// pass through other hands.
+func (l *lock) turn(ctx context.Context, how int) error {
 	pause := time.Millisecond
 	for {
-		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
+		err := unix.Flock(int(l.f.Fd()), how|unix.LOCK_NB)
 		switch {
 		case err == nil:
-			return &lock{f}, nil
+			return nil
 		case errors.Is(err, unix.EINTR):
 			continue
 		case !errors.Is(err, unix.EWOULDBLOCK):
-			f.Close()
-			return nil, fmt.Errorf("lock %s: %w", path, err)
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			f.Close()
-			return nil, fmt.Errorf("lock %s: %w", path, context.Cause(ctx))
+			return context.Cause(ctx)
 		case <-time.After(pause):
 		}
 		pause = min(2*pause, 100*time.Millisecond)
