@@ -129,16 +129,24 @@ func walkOpen(root int, path string, flags int, mode uint32) (int, error) {
 			if err := w.step(name); err != nil {
 				return -1, err
 			}
-			if flags&unix.O_CREAT != 0 {
-				return -1, unix.EISDIR
-			}
-			return openat(w.dir(), ".", flags, mode)
+			return w.openDir(flags, mode)
 		default:
 			if err := w.step(name); err != nil {
 				return -1, err
 			}
 		}
 	}
+}
+
+// openDir opens the directory the walk has come to.
+func (w *walker) openDir(flags int, mode uint32) (int, error) {
+	switch {
+	case flags&unix.O_CREAT == 0:
+		return openat(w.dir(), ".", flags, mode)
+	case flags&unix.O_EXCL != 0:
+		return -1, unix.EEXIST
+	}
+	return -1, unix.EISDIR
 }
 
 // last opens the final component; again says that it was a symbolic link which
