@@ -37,9 +37,13 @@ func (s *Store) Fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser, e
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("fetch blob %s: %w", d.Digest, err)
 	}
-	l, err := s.LayerByDiffID(ctx, d.Digest)
+	var l Layer
+	err = s.find(ctx, func() (pins []string, err error) {
+		l, err = s.exactTree(d.Digest)
+		return []string{pinLayer(l.ID)}, err
+	})
 	if err != nil {
-		return nil, fmt.Errorf("fetch blob %s: %w", d.Digest, notFound(err))
+		return nil, fmt.Errorf("fetch blob %s: %w", d.Digest, err)
 	}
 	return content.Verify(streamLayer(ctx, l.Dir), d), nil
 }
@@ -51,7 +55,51 @@ func streamLayer(ctx context.Context, dir string) io.ReadCloser {
 	return r
 }
 
-// Exists says whether a blob is there, or a layer tree with that diffID, and pins it.
+// exactTree finds a layer tree whose tar has the digest diffID. Should the index
+// have lost it, the layers themselves are asked.
+func (s *Store) exactTree(diffID digest.Digest) (Layer, error) {
+	x, err := s.lookUp(diffID, "")
+	if err == nil && !x.Exact {
+		err = errs.ErrNotFound
+	}
+	if !errors.Is(err, errs.ErrNotFound) {
+		return x.layer(), err
+	}
+	all, err := s.allLayers()
+	if err != nil {
+		return Layer{}, err
+	}
+	for _, x := range all {
+		if x.DiffID == diffID && x.Exact {
+			return x.layer(), nil
+		}
+	}
+	return Layer{}, errs.ErrNotFound
+}
+
+// allLayers reads what is known of every layer.
+func (s *Store) allLayers() ([]indexed, error) {
+	entries, err := os.ReadDir(s.path("layers"))
+	if err != nil {
+		return nil, err
+	}
+	var out []indexed
+	for _, e := range entries {
+		dir := s.path("layers", e.Name())
+		m, err := readMeta(dir)
+		if errors.Is(err, errs.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, indexed{m, LayerID(e.Name()), dir})
+	}
+	return out, nil
+}
+
+// Exists says whether a blob is there, or a layer tree that gives back its bytes,
+// and pins it.
 // A blob of another size than d's was damaged and does not count.
 func (s *Store) Exists(ctx context.Context, d image.Descriptor) (bool, error) {
 	if err := image.CheckDescriptor(d); err != nil {
@@ -80,11 +128,14 @@ func (s *Store) locate(d image.Descriptor) ([]string, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	l, err := s.byDiffID(d.Digest)
+	x, err := s.lookUp(d.Digest, "")
 	if err != nil {
 		return nil, err
 	}
-	return []string{pinLayer(l.ID)}, nil
+	if !x.Exact {
+		return nil, errs.ErrNotFound
+	}
+	return []string{pinLayer(x.ID)}, nil
 }
 
 // Push stores the bytes of r as d.

@@ -48,22 +48,22 @@ func (s *Store) NewLayer(ctx context.Context) (*Draft, error) {
 
 // Commit publishes the draft's tree atomically. What was mounted over it must be
 // closed. A draft is committed once; after an error it is to be discarded.
-func (d *Draft) Commit(ctx context.Context) (Layer, error) { return d.commit(ctx, "", 0) }
+func (d *Draft) Commit(ctx context.Context) (Layer, error) { return d.commit(ctx, layerMeta{}) }
 
-// CommitAs is Commit for callers that know the layer's diffID and the size of its
-// tar already, which spares another look at it.
+// CommitAs is Commit for callers that know already what layer.Diff makes of the
+// tree: its digest and size.
 func (d *Draft) CommitAs(ctx context.Context, diffID digest.Digest, size int64) (Layer, error) {
-	return d.commit(ctx, diffID, size)
+	return d.commit(ctx, layerMeta{DiffID: diffID, Size: size, Exact: true})
 }
 
-func (d *Draft) commit(ctx context.Context, diffID digest.Digest, size int64) (Layer, error) {
+func (d *Draft) commit(ctx context.Context, m layerMeta) (Layer, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.done {
 		return Layer{}, fmt.Errorf("commit layer: the draft is committed or discarded: %w", os.ErrClosed)
 	}
 	s := d.store
-	m := layerMeta{Created: time.Now().UTC(), DiffID: diffID, Size: size, Usage: -1}
+	m.Created, m.Usage = time.Now().UTC(), -1
 	if err := s.writeMeta(filepath.Join(d.base, "layer", "meta.json"), m); err != nil {
 		return Layer{}, fmt.Errorf("commit layer: %w", advise(err))
 	}
@@ -72,10 +72,10 @@ func (d *Draft) commit(ctx context.Context, diffID digest.Digest, size int64) (L
 	}
 	id := LayerID(rand.Text())
 	err := s.publish(ctx, []string{pinLayer(id)}, func() error {
-		if err := s.rename(filepath.Join(d.base, "layer"), s.path("layers", string(id))); err != nil || diffID == "" {
+		if err := s.rename(filepath.Join(d.base, "layer"), s.path("layers", string(id))); err != nil || m.DiffID == "" {
 			return err
 		}
-		return s.index(diffID, id)
+		return s.index(m, id)
 	})
 	if err != nil {
 		return Layer{}, fmt.Errorf("commit layer: %w", advise(err))

@@ -24,11 +24,12 @@ type LayerID string
 
 // A Layer is one published, immutable layer tree in overlay form.
 type Layer struct {
-	ID     LayerID
-	Dir    string        // the tree
-	DiffID digest.Digest // "" until somebody asked for it
-	Size   int64         // bytes of the uncompressed tar; 0 while DiffID is ""
-	Usage  int64         // bytes on disk, as du counts; -1 unknown
+	ID      LayerID
+	Dir     string        // the tree
+	Created time.Time     // when it was published
+	DiffID  digest.Digest // "" until somebody asked for it
+	Size    int64         // bytes of the uncompressed tar; 0 while DiffID is ""
+	Usage   int64         // bytes on disk, as du counts; -1 unknown
 }
 
 // layerMeta is what meta.json says. A layer directory without it is garbage.
@@ -37,6 +38,14 @@ type layerMeta struct {
 	DiffID  digest.Digest `json:"diffID,omitempty"`
 	Size    int64         `json:"size,omitempty"`
 	Usage   int64         `json:"usage"`
+	// Exact says that layer.Diff of the tree gives the bytes of DiffID. It need
+	// not for a tree that was unpacked from a foreign tar.
+	Exact bool `json:"exact,omitempty"`
+	// Implied are directories the tar has no entry for, so that they should look
+	// like those of the layers below.
+	Implied []string `json:"implied,omitempty"`
+	// On is the hash of the layers below, in a tree that was made to fit them.
+	On string `json:"on,omitempty"`
 }
 
 // decodeMeta reads a meta.json and checks it.
@@ -108,7 +117,8 @@ func (s *Store) Identify(ctx context.Context, id LayerID) (Layer, error) {
 	return s.byID(id)
 }
 
-// SetDiffID remembers what a caller computed while it wrote the layer.
+// SetDiffID remembers what a caller computed while it wrote the layer: the digest
+// and size of what layer.Diff makes of the tree.
 func (s *Store) SetDiffID(ctx context.Context, id LayerID, diffID digest.Digest, size int64) error {
 	err := s.publish(ctx, []string{pinLayer(id)}, func() error {
 		dir, err := s.layerDir(id)
@@ -119,7 +129,7 @@ func (s *Store) SetDiffID(ctx context.Context, id LayerID, diffID digest.Digest,
 		if err != nil {
 			return err
 		}
-		m.DiffID, m.Size = diffID, size
+		m.DiffID, m.Size, m.Exact = diffID, size, true
 		if m.Usage < 0 {
 			if m.Usage, err = diskUsage(filepath.Join(dir, "fs")); err != nil {
 				return err
@@ -128,7 +138,7 @@ func (s *Store) SetDiffID(ctx context.Context, id LayerID, diffID digest.Digest,
 		if err := s.writeMeta(filepath.Join(dir, "meta.json"), m); err != nil {
 			return err
 		}
-		return s.index(diffID, id)
+		return s.index(m, id)
 	})
 	if err != nil {
 		return fmt.Errorf("set diff id of layer %s: %w", id, advise(err))
@@ -147,34 +157,62 @@ func (s *Store) writeMeta(path string, m layerMeta) error {
 	return atomicfile.Write(path, b, atomicfile.Options{TempDir: s.path("tmp", s.lease.name), Perm: 0o600})
 }
 
-// index makes diffID lead to the layer id, unless it leads to another layer that
-// is there: images may depend on that one. The caller holds gc.lock.
-func (s *Store) index(diffID digest.Digest, id LayerID) error {
-	if _, err := s.byDiffID(diffID); err == nil {
+// index makes the diffID of m lead to the layer id. It goes on leading to another
+// layer that is there, unless only the new one gives back the bytes of the tar.
+// The caller holds gc.lock.
+func (s *Store) index(m layerMeta, id LayerID) error {
+	if old, err := s.lookUp(m.DiffID, m.On); err == nil && (old.Exact || !m.Exact) {
 		return nil
 	}
-	return atomicfile.Write(s.diffIDPath(diffID), []byte(id), atomicfile.Options{TempDir: s.path("tmp", s.lease.name), Perm: 0o600})
+	return atomicfile.Write(s.diffIDPath(m.DiffID, m.On), []byte(id), atomicfile.Options{TempDir: s.path("tmp", s.lease.name), Perm: 0o600})
 }
 
-func (s *Store) diffIDPath(d digest.Digest) string {
-	return s.path("diffids", string(d.Algorithm()), d.Encoded())
+// diffIDPath is the index's entry for a diffID, or for the tree of it that was
+// made to fit other layers.
+func (s *Store) diffIDPath(d digest.Digest, on string) string {
+	name := d.Encoded()
+	if on != "" {
+		name += "." + on
+	}
+	return s.path("diffids", string(d.Algorithm()), name)
 }
 
-// byDiffID looks the layer up without pinning it. The index is a hint: the
-// layer's own meta has the last word.
-func (s *Store) byDiffID(diffID digest.Digest) (Layer, error) {
+// An indexed layer is what the index has for a diffID.
+type indexed struct {
+	layerMeta
+	ID  LayerID
+	dir string
+}
+
+func (x indexed) layer() Layer { return x.layerMeta.layer(x.ID, x.dir) }
+
+// lookUp asks the index. It is a hint: the layer's own meta has the last word.
+func (s *Store) lookUp(diffID digest.Digest, on string) (indexed, error) {
 	if err := diffID.Validate(); err != nil {
-		return Layer{}, fmt.Errorf("diff id %q: %w: %w", diffID, errs.ErrInvalid, err)
+		return indexed{}, fmt.Errorf("diff id %q: %w: %w", diffID, errs.ErrInvalid, err)
 	}
-	id, err := os.ReadFile(s.diffIDPath(diffID))
+	id, err := os.ReadFile(s.diffIDPath(diffID, on))
 	if err != nil {
-		return Layer{}, notFound(err)
+		return indexed{}, notFound(err)
 	}
-	l, err := s.byID(LayerID(id))
-	if errors.Is(err, errs.ErrInvalid) || err == nil && l.DiffID != diffID {
-		return Layer{}, errs.ErrNotFound
+	dir, err := s.layerDir(LayerID(id))
+	if err != nil { // damaged by power loss
+		return indexed{}, errs.ErrNotFound
 	}
-	return l, err
+	m, err := readMeta(dir)
+	if err == nil && (m.DiffID != diffID || m.On != on) {
+		err = errs.ErrNotFound
+	}
+	return indexed{m, LayerID(id), dir}, err
+}
+
+// byDiffID looks the layer up without pinning it.
+func (s *Store) byDiffID(diffID digest.Digest) (Layer, error) {
+	x, err := s.lookUp(diffID, "")
+	if err != nil {
+		return Layer{}, err
+	}
+	return x.layer(), nil
 }
 
 // byID looks the layer up without pinning it.
@@ -191,7 +229,7 @@ func (s *Store) byID(id LayerID) (Layer, error) {
 }
 
 func (m layerMeta) layer(id LayerID, dir string) Layer {
-	return Layer{ID: id, Dir: filepath.Join(dir, "fs"), DiffID: m.DiffID, Size: m.Size, Usage: m.Usage}
+	return Layer{ID: id, Dir: filepath.Join(dir, "fs"), Created: m.Created, DiffID: m.DiffID, Size: m.Size, Usage: m.Usage}
 }
 
 func (s *Store) layerDir(id LayerID) (string, error) {

@@ -23,6 +23,8 @@ type marker struct {
 	store  *Store
 	blobs  map[digest.Digest]bool
 	layers map[LayerID]bool
+	trees  map[digest.Digest][]indexed // all layers with a diffID
+	lost   []indexed                   // marked, but not in the index
 	todo   []image.Descriptor
 }
 
@@ -37,8 +39,18 @@ type document struct {
 	} `json:"rootfs"`
 }
 
-func (s *Store) newMarker() *marker {
-	return &marker{store: s, blobs: map[digest.Digest]bool{}, layers: map[LayerID]bool{}}
+func (s *Store) newMarker() (*marker, error) {
+	all, err := s.allLayers()
+	if err != nil {
+		return nil, err
+	}
+	m := &marker{store: s, blobs: map[digest.Digest]bool{}, layers: map[LayerID]bool{}, trees: map[digest.Digest][]indexed{}}
+	for _, x := range all {
+		if x.DiffID != "" {
+			m.trees[x.DiffID] = append(m.trees[x.DiffID], x)
+		}
+	}
+	return m, nil
 }
 
 // pins marks the lines of leases.
@@ -108,6 +120,9 @@ func (m *marker) visit(d image.Descriptor) error {
 	for _, diffID := range doc.RootFS.DiffIDs {
 		// The blob too: it may be kept uncompressed.
 		m.blobs[diffID] = true
+		if diffID.Validate() != nil {
+			continue
+		}
 		if err := m.tree(diffID); err != nil {
 			return err
 		}
@@ -115,16 +130,34 @@ func (m *marker) visit(d image.Descriptor) error {
 	return nil
 }
 
-// tree marks the layer tree that has this diffID, if there is one.
+// tree marks the layer trees that stand for this diffID: the one the index names
+// (or, should it have lost it, the best there is) and those made to fit others.
 func (m *marker) tree(diffID digest.Digest) error {
-	l, err := m.store.byDiffID(diffID)
-	if errors.Is(err, errs.ErrNotFound) || errors.Is(err, errs.ErrInvalid) {
+	candidates := m.trees[diffID]
+	if len(candidates) == 0 {
 		return nil
 	}
-	if err != nil {
+	delete(m.trees, diffID)
+	best := -1
+	for i, x := range candidates {
+		if x.On != "" {
+			m.layers[x.ID] = true
+		} else if best < 0 || x.Exact && !candidates[best].Exact {
+			best = i
+		}
+	}
+	x, err := m.store.lookUp(diffID, "")
+	if err == nil {
+		m.layers[x.ID] = true
+		return nil
+	}
+	if !errors.Is(err, errs.ErrNotFound) {
 		return err
 	}
-	m.layers[l.ID] = true
+	if best >= 0 {
+		m.layers[candidates[best].ID] = true
+		m.lost = append(m.lost, candidates[best])
+	}
 	return nil
 }
 

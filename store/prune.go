@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/internal/atomicfile"
 	"github.com/mica-build/mica/internal/lockfile"
 )
 
@@ -45,7 +46,8 @@ type collection struct {
 	options PruneOptions
 	report  Report
 	victims []victim
-	dead    []string // leases
+	dead    []string  // leases
+	lost    []indexed // layers to be put into the index again
 }
 
 // Prune removes the records and cache mounts that o names and then everything
@@ -116,7 +118,10 @@ func (c *collection) markAndSweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m := s.newMarker()
+	m, err := s.newMarker()
+	if err != nil {
+		return err
+	}
 	m.records(kept)
 	if err := m.names(names); err != nil {
 		return err
@@ -127,6 +132,7 @@ func (c *collection) markAndSweep(ctx context.Context) error {
 	if err := c.sweepLayers(m); err != nil {
 		return err
 	}
+	c.lost = m.lost
 	return c.sweepBlobs(m)
 }
 
@@ -261,6 +267,11 @@ func (c *collection) bury() ([]string, error) {
 		}
 		if to != "" {
 			paths = append(paths, to)
+		}
+	}
+	for _, x := range c.lost {
+		if err := atomicfile.Write(c.store.diffIDPath(x.DiffID, ""), []byte(x.ID), atomicfile.Options{Perm: 0o600}); err != nil {
+			return nil, err
 		}
 	}
 	dead, err := c.store.bury(c.dead)

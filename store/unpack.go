@@ -7,8 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/image"
@@ -18,28 +25,123 @@ import (
 // Unpack makes the layer tree of blob d (any compression), whose uncompressed
 // tar must have diffID; a tree that is already there is returned as it is. One
 // process does the work, others wait for it.
+//
+// The layer is unpacked without regard to those below it. One with a hard link
+// into them is a *layer.MissingLinkError: use UnpackOn, or UnpackStack, which also
+// give directories that the tar uses but does not describe the look of those below.
 func (s *Store) Unpack(ctx context.Context, d image.Descriptor, diffID digest.Digest) (Layer, error) {
-	l, err := s.LayerByDiffID(ctx, diffID)
-	if err == nil || !errors.Is(err, errs.ErrNotFound) {
+	u := unpacking{blob: d, diffID: diffID}
+	return s.unpackOnce(ctx, u)
+}
+
+// UnpackOn is Unpack for a layer that lies on parents, the bottom one first.
+// Only if that makes a difference the tree is one of its own for these parents.
+func (s *Store) UnpackOn(ctx context.Context, d image.Descriptor, diffID digest.Digest, parents []LayerID) (Layer, error) {
+	u := unpacking{blob: d, diffID: diffID}
+	l, err := s.unpackOnce(ctx, u)
+	var missing *layer.MissingLinkError
+	if err != nil && !errors.As(err, &missing) {
 		return l, err
 	}
-	unlock, err := s.Lock(ctx, "unpack "+string(diffID))
+	for _, id := range parents {
+		p, err := s.Layer(ctx, id)
+		if err != nil {
+			return Layer{}, fmt.Errorf("unpack %s: %w", d.Digest, err)
+		}
+		u.parents = append(u.parents, p.Dir)
+	}
+	if missing != nil {
+		return s.unpackOnce(ctx, u)
+	}
+	fits, err := s.fits(l, u.parents)
 	if err != nil {
 		return Layer{}, fmt.Errorf("unpack %s: %w", d.Digest, err)
 	}
-	defer unlock()
-	if l, err := s.LayerByDiffID(ctx, diffID); err == nil {
+	if fits {
 		return l, nil
 	}
-	l, err = s.unpack(ctx, d, diffID)
+	u.on = hashName(fmt.Sprint(parents))
+	return s.unpackOnce(ctx, u)
+}
+
+// UnpackStack unpacks the layers of an image, the bottom one first, in parallel,
+// and gives their trees. diffIDs are those of the image's config.
+func (s *Store) UnpackStack(ctx context.Context, layers []image.Descriptor, diffIDs []digest.Digest) ([]Layer, error) {
+	if len(layers) != len(diffIDs) {
+		return nil, fmt.Errorf("unpack image: %d layers and %d diff ids: %w", len(layers), len(diffIDs), errs.ErrInvalid)
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0) + 1)
+	for i, d := range layers {
+		g.Go(func() error {
+			_, err := s.Unpack(gctx, d, diffIDs[i])
+			if missing := (*layer.MissingLinkError)(nil); errors.As(err, &missing) {
+				return nil // below
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	out := make([]Layer, 0, len(layers))
+	var ids []LayerID
+	for i, d := range layers {
+		l, err := s.UnpackOn(ctx, d, diffIDs[i], ids)
+		if err != nil {
+			return nil, err
+		}
+		out, ids = append(out, l), append(ids, l.ID)
+	}
+	return out, nil
+}
+
+// An unpacking is the work to make one tree.
+type unpacking struct {
+	blob    image.Descriptor
+	diffID  digest.Digest
+	parents []string // trees below, if they matter
+	on      string   // what the index has the tree under beside the diffID
+}
+
+// find looks the tree up and pins it.
+func (s *Store) findUnpacked(ctx context.Context, u unpacking) (Layer, error) {
+	var l Layer
+	err := s.find(ctx, func() ([]string, error) {
+		x, err := s.lookUp(u.diffID, u.on)
+		if err != nil {
+			return nil, err
+		}
+		l = x.layer()
+		return []string{pinLayer(x.ID)}, nil
+	})
+	return l, err
+}
+
+func (s *Store) unpackOnce(ctx context.Context, u unpacking) (Layer, error) {
+	l, err := s.findUnpacked(ctx, u)
+	if err == nil {
+		return l, nil
+	}
+	if errors.Is(err, errs.ErrNotFound) {
+		l, err = s.unpackLocked(ctx, u)
+	}
 	if err != nil {
-		return Layer{}, fmt.Errorf("unpack %s: %w", d.Digest, advise(err))
+		return Layer{}, fmt.Errorf("unpack %s: %w", u.blob.Digest, advise(err))
 	}
 	return l, nil
 }
 
-func (s *Store) unpack(ctx context.Context, d image.Descriptor, diffID digest.Digest) (Layer, error) {
-	blob, err := s.Fetch(ctx, d)
+func (s *Store) unpackLocked(ctx context.Context, u unpacking) (Layer, error) {
+	unlock, err := s.Lock(ctx, "unpack "+string(u.diffID)+" "+u.on)
+	if err != nil {
+		return Layer{}, err
+	}
+	defer unlock()
+	if l, err := s.findUnpacked(ctx, u); err == nil {
+		return l, nil
+	}
+	blob, err := s.Fetch(ctx, u.blob)
 	if err != nil {
 		return Layer{}, err
 	}
@@ -49,35 +151,105 @@ func (s *Store) unpack(ctx context.Context, d image.Descriptor, diffID digest.Di
 		return Layer{}, err
 	}
 	defer draft.Discard()
-	size, err := applyVerified(ctx, blob, draft.Dir, diffID)
+	m, err := u.apply(ctx, blob, draft.Dir)
 	if err != nil {
 		return Layer{}, err
 	}
-	return draft.CommitAs(ctx, diffID, size)
+	return draft.commit(ctx, m)
 }
 
-// applyVerified applies a layer blob to dir and checks both its digests: the
-// blob's, which its reader does at the end, and the diffID. It gives the size of
-// the uncompressed tar.
-func applyVerified(ctx context.Context, blob io.Reader, dir string, diffID digest.Digest) (int64, error) {
+// apply unpacks the blob into dir and checks both its digests: the blob's, which
+// its reader does at the end, and the diffID.
+func (u unpacking) apply(ctx context.Context, blob io.Reader, dir string) (layerMeta, error) {
 	tar, _, err := layer.Decompress(blob)
 	if err != nil {
-		return 0, err
+		return layerMeta{}, err
 	}
 	defer tar.Close()
-	sum := &summer{r: tar, hash: diffID.Verifier()}
-	if _, err := layer.Apply(ctx, sum, dir, layer.ApplyOptions{}); err != nil {
-		return 0, err
+	sum := &summer{r: tar, hash: u.diffID.Verifier()}
+	stats, err := layer.Apply(ctx, sum, dir, layer.ApplyOptions{Parents: u.parents, NoOwner: singleID()})
+	if err != nil {
+		return layerMeta{}, err
 	}
 	for _, rest := range []io.Reader{sum, blob} {
 		if _, err := io.Copy(io.Discard, rest); err != nil {
-			return 0, err
+			return layerMeta{}, err
 		}
 	}
 	if !sum.hash.Verified() {
-		return 0, fmt.Errorf("uncompressed content is not diff id %s, as the image config says: %w", diffID, errs.ErrDigest)
+		return layerMeta{}, fmt.Errorf("uncompressed content is not diff id %s, as the image config says: %w", u.diffID, errs.ErrDigest)
 	}
-	return sum.n, nil
+	m := layerMeta{DiffID: u.diffID, Size: sum.n, On: u.on}
+	if u.parents == nil {
+		m.Implied = stats.Implied
+	}
+	return m, nil
+}
+
+// fits says whether the directories that l's tar does not describe look as they
+// do in the topmost of the layers below that has them.
+func (s *Store) fits(l Layer, below []string) (bool, error) {
+	m, err := readMeta(filepath.Dir(l.Dir))
+	if err != nil {
+		return false, err
+	}
+	for _, dir := range m.Implied {
+		same, err := looksLike(l.Dir, dir, below)
+		if err != nil || !same {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// looksLike compares mode and owner of the directory at the relative path name.
+// A difference in attributes alone is too rare to be worth another tree.
+func looksLike(tree, name string, below []string) (bool, error) {
+	var st unix.Stat_t
+	if err := lstatIn(tree, name, &st); err != nil {
+		return false, err
+	}
+	for _, dir := range slices.Backward(below) {
+		var b unix.Stat_t
+		err := lstatIn(dir, name, &b)
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		return b.Mode&unix.S_IFMT != unix.S_IFDIR || b.Mode == st.Mode && b.Uid == st.Uid && b.Gid == st.Gid, nil
+	}
+	return true, nil
+}
+
+// lstatIn looks at name below dir, through no symlink: a layer is foreign input.
+func lstatIn(dir, name string, st *unix.Stat_t) error {
+	root, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: dir, Err: err}
+	}
+	defer unix.Close(root)
+	fd, err := unix.Openat2(root, name, &unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
+	})
+	if err != nil {
+		return &os.PathError{Op: "open", Path: filepath.Join(dir, name), Err: err}
+	}
+	defer unix.Close(fd)
+	return unix.Fstat(fd, st)
+}
+
+// singleID says whether this process can give files to nobody but itself: it is
+// not root, or root of a user namespace with one user in it.
+func singleID() bool {
+	if os.Geteuid() != 0 {
+		return true
+	}
+	b, err := os.ReadFile("/proc/self/uid_map")
+	f := strings.Fields(string(b))
+	return err == nil && len(f) == 3 && f[2] == "1"
 }
 
 // A summer counts and hashes what is read through it.
