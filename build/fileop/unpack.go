@@ -1,0 +1,230 @@
+//go:build linux
+
+package fileop
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/internal/safepath"
+	"github.com/mica-build/mica/layer"
+)
+
+// unpack extracts e into the destination if it is an archive: a file whose
+// content, decompressed, starts with a tar header. done is false otherwise.
+func (c *copier) unpack(ctx context.Context, e *entry) (done bool, err error) {
+	f, err := openFile(c.src.Dir, e.path)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	plain, _, err := layer.Decompress(f)
+	if err != nil {
+		return false, nil
+	}
+	defer plain.Close()
+	archive := tar.NewReader(plain)
+	first, err := archive.Next()
+	if err != nil {
+		return false, nil
+	}
+	at, _, err := resolver{root: c.dst}.resolve(c.a.Dest, true)
+	if err != nil {
+		return false, err
+	}
+	var made madeDirs
+	defer made.close()
+	root, err := safepath.MkdirAll(c.dst, at, 0o755, made.add(c.owner, c.time))
+	if err != nil {
+		return false, err
+	}
+	defer root.Close()
+	x := &extractor{root: root, owner: c.owner}
+	if err := x.extract(ctx, archive, first); err != nil {
+		return true, fmt.Errorf("unpack: %w", err)
+	}
+	return true, made.settle(c.time)
+}
+
+// extractor unpacks an archive, which may be hostile, over an existing tree.
+// Links resolve inside root. Entries keep their modes and times; whiteouts are
+// files like any other.
+type extractor struct {
+	root  *os.File
+	owner *Owner // for entries; directories that none describes are root's
+	dirs  []*tar.Header
+}
+
+func (x *extractor) extract(ctx context.Context, archive *tar.Reader, h *tar.Header) (err error) {
+	for ; err == nil; h, err = archive.Next() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if h.Typeflag == tar.TypeXGlobalHeader {
+			continue
+		}
+		if err := x.entry(h, archive); err != nil {
+			return fmt.Errorf("entry %q: %w", h.Name, err)
+		}
+	}
+	if err != io.EOF {
+		return err
+	}
+	for _, h := range x.dirs {
+		if err := x.settle(h); err != nil {
+			return fmt.Errorf("entry %q: %w", h.Name, err)
+		}
+	}
+	return nil
+}
+
+func (x *extractor) entry(h *tar.Header, content io.Reader) error {
+	name, err := entryName(h.Name)
+	if err != nil || name == "" {
+		return err
+	}
+	parent, err := safepath.MkdirAll(x.root, path.Dir(name), 0o755, func(dir *os.File) error {
+		_, err := chown(int(dir.Fd()), Owner{})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	dir, base := int(parent.Fd()), path.Base(name)
+	var st unix.Stat_t
+	err = unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW)
+	exists := err == nil
+	if err != nil && err != unix.ENOENT {
+		return err
+	}
+	if exists && (!isDir(&st) || h.Typeflag != tar.TypeDir) {
+		if err := removeAll(dir, base); err != nil {
+			return err
+		}
+		exists = false
+	}
+	m := x.meta(h)
+	switch h.Typeflag {
+	case tar.TypeDir:
+		x.dirs = append(x.dirs, h)
+		if exists {
+			return nil
+		}
+		return unix.Mkdirat(dir, base, 0o700)
+	case tar.TypeReg, tar.TypeGNUSparse, tar.TypeCont:
+		return extractFile(dir, base, m, content)
+	case tar.TypeLink:
+		return x.link(dir, base, h.Linkname)
+	case tar.TypeSymlink:
+		if err := unix.Symlinkat(h.Linkname, dir, base); err != nil {
+			return err
+		}
+		return m.setAt(dir, base, true)
+	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
+		kind := map[byte]uint32{tar.TypeChar: unix.S_IFCHR, tar.TypeBlock: unix.S_IFBLK, tar.TypeFifo: unix.S_IFIFO}[h.Typeflag]
+		if err := mknod(dir, base, kind, unix.Mkdev(uint32(h.Devmajor), uint32(h.Devminor))); err != nil {
+			return err
+		}
+		return m.setAt(dir, base, false)
+	}
+	return fmt.Errorf("type %q: %w", h.Typeflag, errs.ErrUnsupported)
+}
+
+// entryName gives the path of an entry below the root, "" for the root itself.
+func entryName(name string) (string, error) {
+	clean := path.Clean(name)
+	if clean == ".." || strings.HasPrefix(clean, "../") {
+		return "", fmt.Errorf("outside of the destination: %w", errs.ErrInvalid)
+	}
+	if clean == "." {
+		return "", nil
+	}
+	return rooted(clean), nil
+}
+
+// meta gives what the header says about an entry.
+func (x *extractor) meta(h *tar.Header) meta {
+	m := meta{owner: Owner{h.Uid, h.Gid}, mode: uint32(h.Mode) & 0o7777, time: tarTime(h.ModTime)}
+	if x.owner != nil {
+		m.owner = *x.owner
+	}
+	if h.Typeflag != tar.TypeDir {
+		m.caps = []byte(h.PAXRecords["SCHILY.xattr."+capsXattr])
+	}
+	return m
+}
+
+// tarTime gives a file time; what no file system can keep becomes 1970.
+func tarTime(t time.Time) unix.Timespec {
+	if t.Unix() < 0 || t.Unix() > 1<<33 {
+		return unix.Timespec{}
+	}
+	ts, err := unix.TimeToTimespec(t)
+	if err != nil {
+		return unix.Timespec{}
+	}
+	return ts
+}
+
+func extractFile(dir int, name string, m meta, content io.Reader) error {
+	fd, err := openat(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, m.mode&0o777)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	buf := buffers.Get().(*[bigFile]byte)
+	defer buffers.Put(buf)
+	// Only the Writer is shown: File.ReadFrom would bring a buffer of its own.
+	if _, err := io.CopyBuffer(struct{ io.Writer }{f}, content, buf[:]); err != nil {
+		return err
+	}
+	return m.set(fd)
+}
+
+// link makes a hard link; the file has its metadata from its own entry.
+func (x *extractor) link(dir int, name, target string) error {
+	at := rooted(target)
+	if at == "" {
+		return fmt.Errorf("link to %q: %w", target, errs.ErrInvalid)
+	}
+	from, err := safepath.Open(x.root, path.Dir("/"+at), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return fmt.Errorf("link to %q: %w", target, err)
+	}
+	defer from.Close()
+	if err := unix.Linkat(int(from.Fd()), path.Base(at), dir, name, 0); err != nil {
+		return fmt.Errorf("link to %q: %w", target, err)
+	}
+	return nil
+}
+
+// settle gives a directory its metadata, if it is still there.
+func (x *extractor) settle(h *tar.Header) error {
+	name, err := entryName(h.Name)
+	if err != nil {
+		return err
+	}
+	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW
+	dir, err := safepath.Open(x.root, name, flags, 0)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return x.meta(h).set(int(dir.Fd()))
+}
