@@ -1,8 +1,266 @@
+//go:build engine
+
 package cli
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/mica-build/mica/container"
+	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/sandbox"
+)
+
+// exitNotRun is the exit code when there was no container to run, as in docker.
+const exitNotRun = 125
+
+// runOptions are the flags of `mica run` as they were typed.
+type runOptions struct {
+	rm, interactive, tty bool
+	env, envFiles        []string
+	volumes, tmpfs       []string
+	workdir, user        string
+	groups               []string
+	entrypoint           string
+	setEntrypoint        bool
+	network, hostname    string
+	addHosts, dns        []string
+	readOnly, privileged bool
+	capAdd, capDrop      []string
+	platform, pull       string
+	pidsLimit            int64
+	limits               limitFlags
+	sigProxy             bool
+
+	// refused, or accepted and of no consequence
+	detach, publishAll, quiet bool
+	publish                   []string
+	name                      string
+}
 
 // newRunCmd is `mica run`.
 func newRunCmd(a *app) *cobra.Command {
-	return &cobra.Command{Use: "run [OPTIONS] IMAGE [COMMAND] [ARG...]", Short: "Run a command in a new container", Args: args(1, -1)}
+	o := &runOptions{}
+	cmd := &cobra.Command{
+		Use:   "run --rm [OPTIONS] IMAGE [COMMAND] [ARG...]",
+		Short: "Run a command in a new container",
+		Long: `Run a command in a new container, in the foreground.
+
+The container is gone when the command ends: mica keeps no containers yet, which
+is why --rm has to be given.`,
+		Args:                  args(1, -1),
+		DisableFlagsInUseLine: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.setEntrypoint = cmd.Flags().Changed("entrypoint")
+			return runRun(cmd.Context(), a, o, args[0], args[1:])
+		},
+	}
+	o.addTo(cmd.Flags())
+	return cmd
+}
+
+func (o *runOptions) addTo(f *pflag.FlagSet) {
+	f.SetInterspersed(false)              // what follows the image belongs to the command
+	f.Bool("help", false, "help for run") // without -h, which is --hostname
+	f.BoolVar(&o.rm, "rm", false, "remove the container when it ends (needed: containers are not kept yet)")
+	f.BoolVarP(&o.interactive, "interactive", "i", false, "connect standard input")
+	f.BoolVarP(&o.tty, "tty", "t", false, "give the command a terminal")
+	f.StringArrayVarP(&o.env, "env", "e", nil, "environment variable, `NAME=VALUE`, or NAME to pass it on")
+	f.StringArrayVar(&o.envFiles, "env-file", nil, "`file` with environment variables, one a line")
+	f.StringArrayVarP(&o.volumes, "volume", "v", nil, "bind mount, `/host:/container[:ro]`")
+	f.StringArrayVar(&o.tmpfs, "tmpfs", nil, "tmpfs mount, `/path[:size=64m,mode=1777]`")
+	f.StringVarP(&o.workdir, "workdir", "w", "", "working directory")
+	f.StringVarP(&o.user, "user", "u", "", "user, `name|uid[:group|gid]`")
+	f.StringArrayVar(&o.groups, "group-add", nil, "further group")
+	f.StringVar(&o.entrypoint, "entrypoint", "", "command instead of the image's entrypoint")
+	f.StringVar(&o.network, "network", "", "network: bridge (default), none or host")
+	f.StringVar(&o.network, "net", "", "as --network")
+	must(f.MarkHidden("net"))
+	f.StringVarP(&o.hostname, "hostname", "h", "", "host name of the container")
+	f.StringArrayVar(&o.addHosts, "add-host", nil, "line for /etc/hosts, `host:ip`")
+	f.StringArrayVar(&o.dns, "dns", nil, "name server instead of the host's")
+	f.BoolVar(&o.readOnly, "read-only", false, "mount the root filesystem read-only")
+	f.BoolVar(&o.privileged, "privileged", false, "give all capabilities and the host's devices")
+	f.StringArrayVar(&o.capAdd, "cap-add", nil, "capability to add")
+	f.StringArrayVar(&o.capDrop, "cap-drop", nil, "capability to drop")
+	f.StringVar(&o.platform, "platform", os.Getenv("DOCKER_DEFAULT_PLATFORM"), "platform of the image")
+	f.StringVar(&o.pull, "pull", "missing", "when to pull the image: always, missing or never")
+	f.Int64Var(&o.pidsLimit, "pids-limit", 0, "limit of processes")
+	f.BoolVar(&o.sigProxy, "sig-proxy", true, "pass signals on to the command, unless it has a terminal")
+	o.limits.addTo(f)
+
+	f.BoolVarP(&o.detach, "detach", "d", false, "refused: in a later release")
+	f.StringArrayVarP(&o.publish, "publish", "p", nil, "refused: in a later release")
+	f.BoolVarP(&o.publishAll, "publish-all", "P", false, "refused: in a later release")
+	f.StringVar(&o.name, "name", "", "accepted: nothing can ask for a container that is not kept")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "accepted")
+	for _, name := range []string{"detach", "publish", "publish-all", "name", "quiet"} {
+		must(f.MarkHidden(name))
+	}
+}
+
+// check refuses what needs containers that are kept.
+func (o *runOptions) check() error {
+	switch {
+	case o.detach:
+		return fmt.Errorf("--detach: %w: containers run in the foreground; a later release has it", errs.ErrUnsupported)
+	case len(o.publish) > 0 || o.publishAll:
+		return withHint(fmt.Errorf("--publish: %w: a later release has it", errs.ErrUnsupported),
+			"With --network host the command's ports are the host's.")
+	case !o.rm:
+		return withHint(errors.New("containers are not kept yet: only run --rm is supported"),
+			"Add --rm: mica run --rm …")
+	case !slices.Contains([]string{"always", "missing", "never"}, o.pull):
+		return fmt.Errorf("--pull %q: %w: it is always, missing or never", o.pull, errs.ErrInvalid)
+	}
+	return nil
+}
+
+// runRun is `mica run IMAGE [COMMAND...]`. Whatever keeps the command from
+// running is exit code 125.
+func runRun(ctx context.Context, a *app, o *runOptions, name string, command []string) error {
+	err := a.runContainer(ctx, o, name, command)
+	var exit *sandbox.ExitError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &exit):
+		return withCode(exit.Code, exit.Err)
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return err
+	}
+	return withCode(exitNotRun, err)
+}
+
+func (a *app) runContainer(ctx context.Context, o *runOptions, name string, command []string) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	options, err := o.container(a, command)
+	if err != nil {
+		return err
+	}
+	m, err := a.imageToRun(ctx, o, name)
+	if err != nil {
+		return err
+	}
+	if err := makeSources(options.Sandbox.Mounts); err != nil {
+		return err
+	}
+	r, err := a.containerRunner(func(ctx context.Context, r *sandbox.Runner, s *sandbox.Spec) error {
+		return attach(ctx, r, s, o.sigProxy && !o.tty)
+	})
+	if err != nil {
+		return err
+	}
+	return r.Run(ctx, m.Layers, m.Config, options)
+}
+
+// container says what the flags ask for in the container's terms.
+func (o *runOptions) container(a *app, command []string) (container.Options, error) {
+	out := container.Options{Command: command, User: o.user, Dir: o.workdir}
+	if o.setEntrypoint {
+		out.Entrypoint = &o.entrypoint
+	}
+	var err error
+	if out.Env, err = runEnv(o.envFiles, o.env, a.dockerConfig(), os.LookupEnv); err != nil {
+		return out, err
+	}
+	if out.Sandbox.Mounts, out.Volumes, err = parseVolumes(o.volumes); err != nil {
+		return out, err
+	}
+	tmpfs, err := parseTmpfs(o.tmpfs)
+	if err != nil {
+		return out, err
+	}
+	out.Sandbox.Mounts = append(out.Sandbox.Mounts, tmpfs...)
+	return out, firstError(
+		func() error { return o.streams(a, &out.Sandbox) },
+		func() error { return o.isolation(&out.Sandbox) },
+		func() error { return o.resources(&out.Sandbox) },
+	)
+}
+
+// streams connects what the command reads and writes.
+func (o *runOptions) streams(a *app, s *sandbox.Spec) error {
+	s.Stdout, s.Stderr, s.Terminal = a.stdout, a.stderr, o.tty
+	if !o.interactive {
+		return nil
+	}
+	if o.tty && !isTerminal(a.stdin) {
+		return withHint(errors.New("standard input is not a terminal"), "Leave -t away where there is none.")
+	}
+	s.Stdin = a.stdin
+	return nil
+}
+
+// isolation says what the command shares with the host.
+func (o *runOptions) isolation(s *sandbox.Spec) (err error) {
+	if s.Network, err = parseRunNetwork(o.network); err != nil {
+		return err
+	}
+	s.Hostname = o.hostname
+	if s.Hostname == "" {
+		if s.Hostname, err = randomHostname(s.Network); err != nil {
+			return err
+		}
+	}
+	for _, h := range o.addHosts {
+		host, err := parseAddHost(h)
+		if err != nil {
+			return err
+		}
+		s.ExtraHosts = append(s.ExtraHosts, host)
+	}
+	s.DNS, s.Groups = o.dns, o.groups
+	s.ReadonlyRoot, s.Insecure = o.readOnly, o.privileged
+	s.CapAdd, s.CapDrop = splitCommas(o.capAdd), splitCommas(o.capDrop)
+	return nil
+}
+
+// resources says how much of the host the command may use.
+func (o *runOptions) resources(s *sandbox.Spec) error {
+	l, err := o.limits.parse()
+	if err != nil {
+		return err
+	}
+	s.Resources, s.ShmSize, s.CgroupParent = l.resources, l.shmSize, l.cgroupParent
+	s.Resources.PidsLimit = o.pidsLimit
+	for _, u := range l.ulimits {
+		s.Ulimits = append(s.Ulimits, sandbox.Ulimit{Name: u.Name, Soft: u.Soft, Hard: u.Hard})
+	}
+	return nil
+}
+
+// parseRunNetwork reads --network of a container.
+func parseRunNetwork(s string) (sandbox.NetworkMode, error) {
+	switch s {
+	case "", "default", "bridge":
+		return sandbox.Bridge, nil
+	case "none":
+		return sandbox.None, nil
+	case "host":
+		return sandbox.Host, nil
+	}
+	return 0, fmt.Errorf("--network %q: %w yet: there are bridge, none and host", s, errs.ErrUnsupported)
+}
+
+// randomHostname is a container's host name where the user gives none: the
+// host's own in its network, 12 hex digits elsewhere.
+func randomHostname(n sandbox.NetworkMode) (string, error) {
+	if n == sandbox.Host {
+		return os.Hostname()
+	}
+	var b [6]byte
+	_, err := rand.Read(b[:])
+	return strings.ToLower(hex.EncodeToString(b[:])), err
 }

@@ -1,0 +1,33 @@
+//go:build engine
+
+package cli
+
+import (
+	"os"
+
+	"github.com/mica-build/mica/build"
+	"github.com/mica-build/mica/sandbox"
+	"github.com/mica-build/mica/snapshot"
+	"github.com/mica-build/mica/snapshot/overlay"
+)
+
+// builder makes a builder on the chosen store.
+func (a *app) builder() (*build.Builder, error) {
+	s, err := a.store()
+	if err != nil {
+		return nil, err
+	}
+	return build.New(s, build.Options{
+		Runner:  a.sandbox(),
+		Mounter: a.mounter(),
+		Version: version,
+	}), nil
+}
+
+// sandbox makes what runs processes.
+func (a *app) sandbox() *sandbox.Runner {
+	return &sandbox.Runner{Rootless: os.Geteuid() != 0}
+}
+
+// mounter makes what stacks layers.
+func (a *app) mounter() snapshot.Mounter { return overlay.New() }

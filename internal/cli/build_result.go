@@ -1,0 +1,104 @@
+//go:build engine
+
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/mica-build/mica/build"
+	"github.com/mica-build/mica/internal/ui/progress"
+)
+
+// forget removes the result files of an earlier build, so that none is left to
+// be taken for this one's if it fails.
+func (p *buildPlan) forget() error {
+	for _, f := range []string{p.iidFile, p.metadataFile} {
+		if f == "" {
+			continue
+		}
+		if fi, err := os.Lstat(f); err != nil || !fi.Mode().IsRegular() { // /dev/stdout stays
+			continue
+		}
+		if err := os.Remove(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// record writes what was built to where the user wants it.
+func (p *buildPlan) record(stdout io.Writer, res *build.Result) error {
+	id := res.ImageID
+	if id == "" {
+		id = res.Digest
+	}
+	if p.mode == progress.Quiet && id != "" {
+		if _, err := fmt.Fprintln(stdout, id); err != nil {
+			return err
+		}
+	}
+	if p.iidFile != "" {
+		if err := os.WriteFile(p.iidFile, []byte(id), 0o644); err != nil {
+			return fmt.Errorf("write image ID: %w", err)
+		}
+	}
+	if p.metadataFile == "" {
+		return nil
+	}
+	data, err := json.MarshalIndent(metadata(res), "", "  ")
+	if err != nil {
+		return fmt.Errorf("write metadata: %w", err)
+	}
+	if err := os.WriteFile(p.metadataFile, append(data, '\n'), 0o644); err != nil {
+		return fmt.Errorf("write metadata: %w", err)
+	}
+	return nil
+}
+
+// metadata is the content of --metadata-file under buildx's keys.
+func metadata(res *build.Result) map[string]any {
+	m := map[string]any{"buildx.build.ref": "default/default/" + strings.ToLower(rand.Text())}
+	if res.ImageID != "" {
+		m["containerimage.config.digest"] = res.ImageID
+	}
+	if res.Digest != "" {
+		m["containerimage.digest"] = res.Digest
+		m["containerimage.descriptor"] = res.Descriptor
+	}
+	if len(res.Names) > 0 {
+		m["image.name"] = strings.Join(res.Names, ",")
+	}
+	if on, err := strconv.ParseBool(os.Getenv("BUILDX_METADATA_WARNINGS")); err == nil && on && len(res.Warnings) > 0 {
+		m["buildx.build.warnings"] = res.Warnings
+	}
+	maps.Copy(m, res.Metadata)
+	return m
+}
+
+// buildFailure prints why a build failed, with the lines of the Dockerfile it is
+// about, and gives the error to end with.
+func buildFailure(ctx context.Context, w io.Writer, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return err
+	}
+	var src *build.SourceError
+	if errors.As(err, &src) { // the lines first, the cause last
+		fmt.Fprint(w, strings.TrimSuffix(src.Error(), src.Err.Error()))
+		err = src.Err
+	}
+	fmt.Fprintln(w, "ERROR: failed to build: "+err.Error())
+	var h *hintError
+	if errors.As(err, &h) {
+		fmt.Fprintln(w, "\n"+h.hint)
+	}
+	return withCode(1, nil)
+}

@@ -1,0 +1,177 @@
+//go:build engine
+
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/mica-build/mica/sandbox"
+)
+
+func TestLimits(t *testing.T) {
+	tests := []struct {
+		name    string
+		in      limitFlags
+		want    sandbox.Resources
+		wantErr string
+	}{
+		{name: "none"},
+		{name: "memory", in: limitFlags{memory: "64m", memorySwap: "1g"}, want: sandbox.Resources{Memory: 64 << 20, MemorySwap: 1 << 30}},
+		{name: "unlimited swap", in: limitFlags{memory: "64m", memorySwap: "-1"}, want: sandbox.Resources{Memory: 64 << 20, MemorySwap: -1}},
+		{name: "cpus", in: limitFlags{cpus: "0.5"}, want: sandbox.Resources{CPUPeriod: 100000, CPUQuota: 50000}},
+		{name: "few cpus", in: limitFlags{cpus: "0.001"}, want: sandbox.Resources{CPUPeriod: 100000, CPUQuota: 1000}},
+		{name: "all cpus", in: limitFlags{cpus: "0"}},
+		{name: "quota", in: limitFlags{cpuPeriod: 50000, cpuQuota: 25000, cpuShares: 2}, want: sandbox.Resources{CPUPeriod: 50000, CPUQuota: 25000, CPUShares: 2}},
+		{name: "sets", in: limitFlags{cpusetCPUs: "0-3,5", cpusetMems: "0"}, want: sandbox.Resources{CpusetCPUs: "0-3,5", CpusetMems: "0"}},
+		{name: "little memory", in: limitFlags{memory: "1m"}, wantErr: "the least is 6m"},
+		{name: "negative memory", in: limitFlags{memory: "-1"}, wantErr: "--memory"},
+		{name: "no size", in: limitFlags{memory: "lots"}, wantErr: "--memory"},
+		{name: "swap alone", in: limitFlags{memorySwap: "1g"}, wantErr: "without --memory"},
+		{name: "less swap than memory", in: limitFlags{memory: "1g", memorySwap: "64m"}, wantErr: "--memory-swap"},
+		{name: "cpus and quota", in: limitFlags{cpus: "1", cpuQuota: 5}, wantErr: "together"},
+		{name: "no number", in: limitFlags{cpus: "two"}, wantErr: "--cpus"},
+		{name: "nan", in: limitFlags{cpus: "NaN"}, wantErr: "--cpus"},
+		{name: "backwards", in: limitFlags{cpusetCPUs: "3-1"}, wantErr: "--cpuset-cpus"},
+		{name: "no set", in: limitFlags{cpusetMems: "0,,1"}, wantErr: "--cpuset-mems"},
+		{name: "shm", in: limitFlags{shmSize: "x"}, wantErr: "--shm-size"},
+		{name: "ulimit", in: limitFlags{ulimits: []string{"files=1"}}, wantErr: "--ulimit"},
+		{name: "soft above hard", in: limitFlags{ulimits: []string{"nofile=2:1"}}, wantErr: "--ulimit"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := tt.in.parse()
+			checkErr(t, err, tt.wantErr)
+			if tt.wantErr == "" && got.resources != tt.want {
+				t.Errorf("got %+v, want %+v", got.resources, tt.want)
+			}
+		})
+	}
+}
+
+func TestParseAddHost(t *testing.T) {
+	for in, want := range map[string]sandbox.HostIP{
+		"db:10.0.0.1": {Host: "db", IP: "10.0.0.1"}, "db=10.0.0.1": {Host: "db", IP: "10.0.0.1"},
+		"db:::1": {Host: "db", IP: "::1"}, "db=[::1]": {Host: "db", IP: "::1"}, "host.docker.internal:host-gateway": {Host: "host.docker.internal", IP: "host-gateway"},
+	} {
+		got, err := parseAddHost(in)
+		if got != want || err != nil {
+			t.Errorf("parseAddHost(%q) = %v, %v; want %v", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"", "db", ":1.2.3.4", "db:", "db:not-an-ip", "=1.2.3.4"} {
+		_, err := parseAddHost(in)
+		checkErr(t, err, "--add-host")
+	}
+}
+
+func TestRunEnv(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "env")
+	text := "\ufeff# comment\n\nA=file\n  B=x y # no comment\nFROM_ENV\nNOT_THERE\nEMPTY=\nE=a=b"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var c dockerConfig
+	c.Proxies = map[string]proxies{"default": {HTTP: "http://p"}}
+	got, err := runEnv([]string{file}, []string{"A=flag", "PASSED", "MISSING", "http_proxy="}, c, environ("FROM_ENV=1", "PASSED=2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"HTTP_PROXY=http://p", "A=file", "B=x y # no comment", "FROM_ENV=1", "EMPTY=", "E=a=b", "A=flag", "PASSED=2", "http_proxy="}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	_, err = runEnv(nil, []string{"=x"}, c, environ())
+	checkErr(t, err, "name is missing")
+}
+
+func TestParseEnvFileErrors(t *testing.T) {
+	for in, want := range map[string]string{
+		"ok=1\nbad key=2": "line 2", "=x": "name is missing", "A=\xff": "UTF-8",
+	} {
+		_, err := parseEnvFile([]byte(in), environ())
+		checkErr(t, err, want)
+	}
+}
+
+func FuzzParseEnvFile(f *testing.F) {
+	for _, s := range []string{"A=1\nB", "# x\n\n A=", "\ufeffA=1\r\n", "=\n", strings.Repeat("x", 1<<17) + "=1"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		vars, err := parseEnvFile(data, environ("B=1"))
+		if err != nil {
+			return
+		}
+		for _, kv := range vars {
+			if key, _, ok := strings.Cut(kv, "="); !ok || key == "" || strings.Contains(kv, "\n") {
+				t.Errorf("variable %q", kv)
+			}
+		}
+	})
+}
+
+func TestParseVolumes(t *testing.T) {
+	t.Chdir(t.TempDir())
+	wd, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mounts, volumes, err := parseVolumes([]string{"/h:/c", "/h:/c/:ro,z", "./sub:/c", "/anonymous"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []sandbox.Mount{
+		{Source: "/h", Target: "/c", Recursive: true},
+		{Source: "/h", Target: "/c", ReadOnly: true, Recursive: true},
+		{Source: filepath.Join(wd, "sub"), Target: "/c", Recursive: true},
+	}
+	if diff := cmp.Diff(want, mounts); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"/anonymous"}, volumes); diff != "" {
+		t.Error(diff)
+	}
+	for in, wantErr := range map[string]string{
+		"name:/c": "named volumes", "/h:c": "absolute", "/h:/": "below /", "/h:": "absolute", "rel": "absolute", "/h:/c:shared": `option "shared"`,
+	} {
+		_, _, err := parseVolumes([]string{in})
+		checkErr(t, err, wantErr)
+	}
+}
+
+func TestParseTmpfs(t *testing.T) {
+	got, err := parseTmpfs([]string{"/t", "/t/x:size=64m,mode=755,ro,noexec"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []sandbox.Mount{
+		{Kind: sandbox.Tmpfs, Target: "/t", Mode: 0o1777}, {Kind: sandbox.Tmpfs, Target: "/t/x", Mode: 0o755, Size: 64 << 20, ReadOnly: true},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	for in, wantErr := range map[string]string{
+		"t": "absolute", "/": "below /", "/t:mode=9": "octal", "/t:size=x": "size", "/t:exec": `option "exec"`,
+	} {
+		_, err := parseTmpfs([]string{in})
+		checkErr(t, err, wantErr)
+	}
+}
+
+func TestRunRefuses(t *testing.T) {
+	fine := runOptions{rm: true, pull: "missing"}
+	if err := fine.check(); err != nil {
+		t.Error(err)
+	}
+	for want, o := range map[string]runOptions{
+		"only run --rm": {pull: "missing"}, "--detach": {rm: true, detach: true, pull: "missing"},
+		"--publish": {rm: true, publish: []string{"80:80"}, pull: "missing"}, "--pull": {rm: true, pull: "sometimes"},
+	} {
+		checkErr(t, o.check(), want)
+	}
+}

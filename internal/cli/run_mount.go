@@ -1,0 +1,126 @@
+//go:build engine
+
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/sandbox"
+)
+
+// parseVolumes reads -v: "/host:/container[:options]" is a bind mount and
+// "/container" a volume that ends with the container.
+func parseVolumes(list []string) (mounts []sandbox.Mount, volumes []string, err error) {
+	for _, s := range list {
+		source, rest, bind := strings.Cut(s, ":")
+		if !bind {
+			if !path.IsAbs(s) {
+				return nil, nil, fmt.Errorf("--volume %q: %w: the path in the container is not absolute", s, errs.ErrInvalid)
+			}
+			volumes = append(volumes, s)
+			continue
+		}
+		m, err := parseBind(source, rest)
+		if err != nil {
+			return nil, nil, fmt.Errorf("--volume %q: %w", s, err)
+		}
+		mounts = append(mounts, m)
+	}
+	return mounts, volumes, nil
+}
+
+func parseBind(source, rest string) (sandbox.Mount, error) {
+	target, options, _ := strings.Cut(rest, ":")
+	m := sandbox.Mount{Kind: sandbox.Bind, Target: path.Clean(target), Recursive: true}
+	switch {
+	case !path.IsAbs(target) || m.Target == "/":
+		return m, fmt.Errorf("target %q: %w: it is an absolute path below /", target, errs.ErrInvalid)
+	case strings.HasPrefix(source, "."):
+		abs, err := filepath.Abs(source)
+		if err != nil {
+			return m, err
+		}
+		source = abs
+	case !filepath.IsAbs(source):
+		return m, fmt.Errorf("volume %q: named volumes are %w yet: give a path, as in ./%s", source, errs.ErrUnsupported, source)
+	}
+	m.Source = source
+	for o := range strings.SplitSeq(options, ",") {
+		switch o {
+		case "ro", "readonly":
+			m.ReadOnly = true
+		case "", "rw", "z", "Z", "nocopy", "consistent", "cached", "delegated", "rprivate", "private":
+		default:
+			return m, fmt.Errorf("option %q: %w", o, errs.ErrUnsupported)
+		}
+	}
+	return m, nil
+}
+
+// makeSources makes the directories that bind mounts name and that are not
+// there, as docker does.
+func makeSources(mounts []sandbox.Mount) error {
+	for _, m := range mounts {
+		if m.Kind != sandbox.Bind {
+			continue
+		}
+		if _, err := os.Stat(m.Source); errors.Is(err, fs.ErrNotExist) {
+			err = os.MkdirAll(m.Source, 0o755)
+			if err != nil {
+				return fmt.Errorf("volume: %w", err)
+			}
+		} else if err != nil {
+			return fmt.Errorf("volume: %w", err)
+		}
+	}
+	return nil
+}
+
+// parseTmpfs reads --tmpfs: "/path[:size=64m,mode=1777]".
+func parseTmpfs(list []string) ([]sandbox.Mount, error) {
+	var out []sandbox.Mount
+	for _, s := range list {
+		target, options, _ := strings.Cut(s, ":")
+		m := sandbox.Mount{Kind: sandbox.Tmpfs, Target: path.Clean(target), Mode: 0o1777}
+		if !path.IsAbs(target) || m.Target == "/" {
+			return nil, fmt.Errorf("--tmpfs %q: %w: it is an absolute path below /", s, errs.ErrInvalid)
+		}
+		for o := range strings.SplitSeq(options, ",") {
+			if err := tmpfsOption(&m, o); err != nil {
+				return nil, fmt.Errorf("--tmpfs %q: %w", s, err)
+			}
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}
+
+func tmpfsOption(m *sandbox.Mount, o string) (err error) {
+	key, value, _ := strings.Cut(o, "=")
+	switch key {
+	case "size":
+		m.Size, err = parseSize("size", value)
+		return err
+	case "mode":
+		mode, err := strconv.ParseUint(value, 8, 12)
+		if err != nil {
+			return fmt.Errorf("mode %q: %w: it is octal", value, errs.ErrInvalid)
+		}
+		m.Mode = uint32(mode)
+		return nil
+	case "ro":
+		m.ReadOnly = true
+		return nil
+	case "", "rw", "nosuid", "nodev", "noexec": // how they are anyway
+		return nil
+	}
+	return fmt.Errorf("option %q: %w", o, errs.ErrUnsupported)
+}
