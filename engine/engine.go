@@ -6,6 +6,7 @@ import (
 	"github.com/containerd/platforms"
 
 	"github.com/mica-build/mica/image"
+	"github.com/mica-build/mica/registry/remote"
 	"github.com/mica-build/mica/store"
 )
 
@@ -13,6 +14,7 @@ import (
 type Engine struct {
 	store    *store.Store
 	platform image.Platform
+	registry *remote.Client
 }
 
 // Options configure Open. The zero value works.
@@ -20,6 +22,8 @@ type Options struct {
 	// Platform is the one shown and used of images for several platforms; the
 	// zero value is this machine's.
 	Platform image.Platform
+	// Registry is the client that pulls and pushes; nil is an anonymous one.
+	Registry *remote.Client
 	// Store is passed on to store.Open.
 	Store store.Options
 }
@@ -34,7 +38,10 @@ func Open(dir string, o Options) (*Engine, error) {
 	if p.OS == "" {
 		p = platforms.DefaultSpec()
 	}
-	return &Engine{store: s, platform: platforms.Normalize(p)}, nil
+	if o.Registry == nil {
+		o.Registry = remote.New(remote.Options{})
+	}
+	return &Engine{store: s, platform: platforms.Normalize(p), registry: o.Registry}, nil
 }
 
 // Close ends the engine's hold on what it used; it may then be collected.
@@ -42,6 +49,9 @@ func (e *Engine) Close() error { return e.store.Close() }
 
 // Store is the store below, for what the engine has no method for.
 func (e *Engine) Store() *store.Store { return e.store }
+
+// Registry is the client that pulls and pushes.
+func (e *Engine) Registry() *remote.Client { return e.registry }
 
 // Platform is the platform the engine shows of images for several.
 func (e *Engine) Platform() image.Platform { return e.platform }

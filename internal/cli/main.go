@@ -46,13 +46,38 @@ func report(ctx context.Context, w io.Writer, err error) int {
 		code = ce.code
 	}
 	if ce == nil || ce.err != nil {
-		fmt.Fprintln(w, "Error: "+err.Error())
+		printError(w, err)
 	}
 	var h *hintError
 	if errors.As(err, &h) {
 		fmt.Fprintln(w, "\n"+h.hint)
 	}
 	return code
+}
+
+// printError prints err, and several errors on a line each.
+func printError(w io.Writer, err error) {
+	var several failures
+	if !errors.As(err, &several) {
+		several = failures{err}
+	}
+	for _, err := range several {
+		fmt.Fprintln(w, "Error: "+err.Error())
+	}
+}
+
+// failures are the errors of a command that went on to its other arguments.
+type failures []error
+
+func (f failures) Error() string   { return errors.Join(f...).Error() }
+func (f failures) Unwrap() []error { return f }
+
+// err is f as an error, nil if there are none.
+func (f failures) err() error {
+	if len(f) == 0 {
+		return nil
+	}
+	return f
 }
 
 // A SignalError is the cause of a context that a signal cancelled.

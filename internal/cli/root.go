@@ -40,6 +40,8 @@ func newRootCmd(a *app, name string) *cobra.Command {
 	addGroup(root, groupCommon, newRunCmd(a), newBuildCmd(a))
 	addGroup(root, groupManage, newImageCmd(a), newBuilderCmd(a), newBuildxCmd(a), newSystemCmd(a))
 	addImageTwins(a, root)
+	addGroup(root, groupCommon, newVersionCmd(a), newInfoCmd(a))
+	addGroup(root, groupOther, newCompletionCmd(a))
 	return root
 }
 

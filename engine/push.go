@@ -1,0 +1,137 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/mica-build/mica/content"
+	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/image"
+	"github.com/mica-build/mica/ref"
+)
+
+// PushOptions configure Push. The zero value works.
+type PushOptions struct {
+	// Platform pushes only that one of an image for several.
+	Platform *image.Platform
+	// Progress hears of every blob. It may be called concurrently; nil is silence.
+	Progress func(content.Event)
+}
+
+// Pushed says what Push did.
+type Pushed struct {
+	Ref    ref.Ref
+	Target image.Descriptor // manifest or index that the registry has now
+}
+
+// Push copies the image name to the registry its name says. Layers that were
+// built here are compressed on the way; the image keeps the compressed layers
+// too, so that the next push, anywhere, sends the same bytes.
+func (e *Engine) Push(ctx context.Context, name string, o PushOptions) (Pushed, error) {
+	r, err := parseTarget(name)
+	if err != nil {
+		return Pushed{}, err
+	}
+	target, err := e.store.Resolve(ctx, r.String())
+	if errors.Is(err, errs.ErrNotFound) {
+		return Pushed{}, refuse(errs.ErrNotFound, "An image does not exist locally with the tag: %s", r.FamiliarName())
+	}
+	if err != nil {
+		return Pushed{}, err
+	}
+	if target, err = e.pushable(ctx, target, o.Platform); err != nil {
+		return Pushed{}, err
+	}
+	packed, err := e.compress(ctx, target)
+	if err != nil {
+		return Pushed{}, err
+	}
+	if err := e.replace(ctx, target, packed); err != nil {
+		return Pushed{}, err
+	}
+	from, err := e.mountSources(ctx, r)
+	if err != nil {
+		return Pushed{}, err
+	}
+	repo := e.registry.Repository(r)
+	_, err = content.Copy(ctx, repo, e.store, packed, content.CopyOptions{
+		Progress: o.Progress, MountFrom: func(d image.Descriptor) []string { return from[d.Digest.String()] },
+	})
+	if err != nil {
+		return Pushed{}, err
+	}
+	if err := repo.Tag(ctx, r.Tag, packed); err != nil {
+		return Pushed{}, err
+	}
+	return Pushed{r, packed}, e.store.Tag(ctx, r.WithDigest(packed.Digest).String(), packed)
+}
+
+// pushable is what can be pushed of target: of an index of which parts are not
+// in the store, the one manifest that is; with platform, that manifest.
+func (e *Engine) pushable(ctx context.Context, target image.Descriptor, platform *image.Platform) (image.Descriptor, error) {
+	if !image.IsIndex(target.MediaType) {
+		return target, nil
+	}
+	if platform != nil {
+		_, d, err := e.manifest(ctx, target, *platform)
+		return d, err
+	}
+	x, err := e.index(ctx, target)
+	if err != nil {
+		return target, err
+	}
+	for _, d := range x.Manifests {
+		if ok, err := e.store.Exists(ctx, d); err != nil {
+			return target, err
+		} else if !ok {
+			_, d, err := e.manifest(ctx, target, e.platform)
+			return d, err
+		}
+	}
+	return target, nil
+}
+
+// replace points the tags of old at d; names by digest stay with what they say.
+func (e *Engine) replace(ctx context.Context, old, d image.Descriptor) error {
+	if old.Digest == d.Digest {
+		return nil
+	}
+	names, err := e.store.Names(ctx)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if n.Target.Digest == old.Digest && n.Ref != "" && !strings.Contains(n.Ref, "@") {
+			if err := e.store.Tag(ctx, n.Ref, d); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// mountSources lists, for each layer, the repositories of r's registry that
+// were seen to have it.
+func (e *Engine) mountSources(ctx context.Context, r ref.Ref) (map[string][]string, error) {
+	all, err := e.Images(ctx, Filter{})
+	if err != nil {
+		return nil, err
+	}
+	from := map[string][]string{}
+	for _, m := range all {
+		for _, s := range m.Digests {
+			other, err := ref.ParseName(s)
+			if err != nil || other.Domain != r.Domain || other.Path == r.Path {
+				continue
+			}
+			for _, l := range m.Layers {
+				if key := l.Digest.String(); !slices.Contains(from[key], other.Path) {
+					from[key] = append(from[key], other.Path)
+				}
+			}
+		}
+	}
+	return from, nil
+}

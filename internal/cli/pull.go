@@ -1,0 +1,138 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mica-build/mica/content"
+	"github.com/mica-build/mica/engine"
+	"github.com/mica-build/mica/image"
+	"github.com/mica-build/mica/internal/ui/format"
+	"github.com/mica-build/mica/ref"
+)
+
+type pullOptions struct {
+	platform string
+	quiet    bool
+}
+
+func newPullCmd(a *app) *cobra.Command {
+	var o pullOptions
+	cmd := &cobra.Command{
+		Use:   "pull [OPTIONS] NAME[:TAG|@DIGEST]",
+		Short: "Copy an image from a registry",
+		Args:  args(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runPull(cmd.Context(), a, o, args[0])
+		},
+	}
+	cmd.Flags().StringVar(&o.platform, "platform", "", "platform to pull of an image for several")
+	cmd.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "only print the image's name")
+	return cmd
+}
+
+func runPull(ctx context.Context, a *app, o pullOptions, name string) error {
+	var eo engine.PullOptions
+	if o.platform != "" {
+		p, err := parsePlatforms([]string{o.platform})
+		if err != nil {
+			return err
+		}
+		eo.Platform = &p[0]
+	}
+	e, err := a.engine()
+	if err != nil {
+		return err
+	}
+	lines := &layerLines{w: a.stdout}
+	if o.quiet {
+		lines.w = io.Discard
+	}
+	if r, err := ref.ParseName(name); err == nil {
+		if r.Tag == "" && r.Digest == "" {
+			fmt.Fprintln(lines.w, "Using default tag: latest")
+		}
+		lines.title = pullTitle(r)
+	}
+	eo.Progress = lines.pull
+	p, err := e.Pull(ctx, name, eo)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(lines.w, "Digest: "+p.Target.Digest.String())
+	if p.New {
+		fmt.Fprintln(lines.w, "Status: Downloaded newer image for "+p.Ref.Familiar())
+	} else {
+		fmt.Fprintln(lines.w, "Status: Image is up to date for "+p.Ref.Familiar())
+	}
+	fmt.Fprintln(a.stdout, p.Ref.String())
+	return nil
+}
+
+func pullTitle(r ref.Ref) string {
+	id := r.Identifier()
+	if id == "" {
+		id = ref.DefaultTag
+	}
+	path := r.Path
+	if r.Domain != ref.DefaultDomain {
+		path = r.Name()
+	}
+	return id + ": Pulling from " + path
+}
+
+// layerLines prints what happens to the layers of an image, a line for each step.
+type layerLines struct {
+	mu    sync.Mutex
+	w     io.Writer
+	title string // printed before the first line
+}
+
+func (l *layerLines) print(d image.Descriptor, state string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.title != "" {
+		fmt.Fprintln(l.w, l.title)
+		l.title = ""
+	}
+	fmt.Fprintf(l.w, "%s: %s\n", format.ShortID(d.Digest.String()), state)
+}
+
+func (l *layerLines) pull(ev engine.PullEvent) {
+	if !image.IsLayer(ev.Blob.MediaType) {
+		return
+	}
+	if ev.Unpacked {
+		l.print(ev.Blob, "Pull complete")
+		return
+	}
+	states := map[content.State]string{
+		content.Started: "Pulling fs layer", content.Done: "Download complete", content.Exists: "Already exists",
+	}
+	if s := states[ev.State]; s != "" {
+		l.print(ev.Blob, s)
+	}
+}
+
+func (l *layerLines) push(ev content.Event) {
+	if !image.IsLayer(ev.Blob.MediaType) {
+		return
+	}
+	switch ev.State {
+	case content.Started:
+		l.print(ev.Blob, "Preparing")
+	case content.Done:
+		l.print(ev.Blob, "Pushed")
+	case content.Exists:
+		l.print(ev.Blob, "Layer already exists")
+	case content.Mounted:
+		l.print(ev.Blob, "Mounted from "+strings.TrimPrefix(ev.From, "/"))
+	case content.Skipped:
+		l.print(ev.Blob, "Skipped foreign layer")
+	}
+}
