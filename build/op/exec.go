@@ -122,6 +122,11 @@ func (e *exec) check(ctx context.Context, err error) error {
 	return &ExitError{Args: e.op.Meta.Args, Code: code, Err: err}
 }
 
+// HostGateway is the address that stands for "host-gateway" in a build graph,
+// which has room for addresses only. It is in the prefix that no host has
+// (RFC 6666).
+const HostGateway = "100::6d:6963:61"
+
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // fillMeta sets all that does not need a mount.
@@ -140,6 +145,9 @@ func (e *exec) fillMeta(s *sandbox.Spec) {
 	}
 	s.Insecure = e.op.Security == pb.SecurityMode_INSECURE
 	for _, h := range m.ExtraHosts {
+		if h.IP == HostGateway {
+			h = &pb.HostIP{Host: h.Host, IP: "host-gateway"}
+		}
 		s.ExtraHosts = append(s.ExtraHosts, sandbox.HostIP{Host: h.Host, IP: h.IP})
 	}
 	for _, u := range m.Ulimit {

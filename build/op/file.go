@@ -147,6 +147,7 @@ func (f *file) contentOf(ctx context.Context, v solve.Value, i int64) (string, e
 		if err != nil {
 			return "", err
 		}
+		f.w.saw(v, Read{Copy: c, Digest: d})
 		parts = append(parts, d.String())
 	}
 	if len(parts) == 1 {

@@ -101,7 +101,7 @@ func (s *httpSource) Keys(ctx context.Context, _ []solve.Value) (*solve.Keys, er
 	if path, ok := s.w.Files[s.op.Identifier]; ok {
 		s.res, err = localFile(path, s.op.Attrs[pb.AttrHTTPFilename])
 	} else {
-		s.res, err = s.w.Sources.FetchHTTP(ctx, source.HTTPRequest{URL: s.op.Identifier, Attrs: s.op.Attrs})
+		s.res, err = s.w.Sources.ResolveHTTP(ctx, s.request())
 	}
 	if err != nil {
 		return nil, err
@@ -109,7 +109,16 @@ func (s *httpSource) Keys(ctx context.Context, _ []solve.Value) (*solve.Keys, er
 	return &solve.Keys{Definition: solve.NewPreimage("http", s.res.Key), Type: "regular"}, nil
 }
 
-func (s *httpSource) Run(ctx context.Context, _ []solve.Value) ([]solve.Value, error) {
+func (s *httpSource) request() source.HTTPRequest {
+	return source.HTTPRequest{URL: s.op.Identifier, Attrs: s.op.Attrs}
+}
+
+func (s *httpSource) Run(ctx context.Context, _ []solve.Value) (_ []solve.Value, err error) {
+	if s.res.Path == "" { // a pinned checksum was the answer so far
+		if s.res, err = s.w.Sources.FetchHTTP(ctx, s.request()); err != nil {
+			return nil, err
+		}
+	}
 	return s.w.place(ctx, func(dir *os.File) error { return s.w.Sources.PlaceHTTP(s.res, dir) })
 }
 
@@ -166,4 +175,31 @@ func (w *World) place(ctx context.Context, fill func(dir *os.File) error) ([]sol
 		return nil, err
 	}
 	return []solve.Value{v}, nil
+}
+
+// ResolveHTTP looks at a URL, downloading it if that is the only way to know.
+func (w *World) ResolveHTTP(ctx context.Context, op *pb.SourceOp) (*source.HTTPResult, error) {
+	s := &httpSource{w: w, op: op}
+	if _, err := s.Keys(ctx, nil); err != nil {
+		return nil, err
+	}
+	return s.res, nil
+}
+
+// IsRemote says whether a source may change without a trace on this machine.
+func IsRemote(op *pb.SourceOp) bool {
+	scheme, _, _ := strings.Cut(op.Identifier, "://")
+	return scheme != "local" && scheme != "docker-image"
+}
+
+// ResolveGit looks at a git reference; object adds the raw commit, which has to
+// be fetched.
+func (w *World) ResolveGit(ctx context.Context, op *pb.SourceOp, object bool) (*source.GitResult, []byte, error) {
+	req := source.GitRequest{URL: strings.TrimPrefix(op.Identifier, "git://"), Attrs: op.Attrs}
+	res, err := w.Sources.ResolveGit(ctx, req)
+	if err != nil || !object {
+		return res, nil, err
+	}
+	commit, _, err := w.Sources.GitObjects(ctx, req, res)
+	return res, commit, err
 }

@@ -45,6 +45,9 @@ type World struct {
 	Progress *solve.Progress
 	Log      *slog.Logger
 
+	// OnRead, when not nil, hears of everything that is keyed by the content of a
+	// live directory. It may be called concurrently.
+	OnRead func(Read)
 	// Files are local bodies for URLs that only this build knows (a context on
 	// standard input).
 	Files map[string]string
@@ -137,5 +140,40 @@ func (w *World) digestPath(ctx context.Context, v solve.Value, path string) (dig
 		return "", err
 	}
 	defer done()
-	return fileop.DigestPath(ctx, src, path)
+	d, err := fileop.DigestPath(ctx, src, path)
+	if err == nil {
+		w.saw(v, Read{Path: path, Digest: d})
+	}
+	return d, err
+}
+
+// A Read is a part of a live directory that decided a step's key: what a copy
+// takes, or all below a path.
+type Read struct {
+	Local  *solve.Local
+	Copy   *pb.FileActionCopy
+	Path   string
+	Digest digest.Digest
+}
+
+func (w *World) saw(v solve.Value, r Read) {
+	if v.Local == nil || w.OnRead == nil {
+		return
+	}
+	r.Local = v.Local
+	w.OnRead(r)
+}
+
+// Open opens v's tree; done releases it.
+func (w *World) Open(ctx context.Context, v solve.Value) (dir *os.File, done func(), err error) {
+	src, done, err := w.source(ctx, v)
+	if err != nil {
+		return nil, nil, err
+	}
+	return src.Dir, done, nil
+}
+
+// Freeze turns a live directory into a stack of one layer.
+func (w *World) Freeze(ctx context.Context, v solve.Value) (solve.Value, error) {
+	return w.freeze(ctx, v, "/")
 }

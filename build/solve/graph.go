@@ -155,3 +155,15 @@ func (l *loader) source(d digest.Digest) *SourceRef {
 	}
 	return nil
 }
+
+// Any says whether f holds for some node.
+func (g *Graph) Any(f func(*Node) bool) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, n := range g.nodes {
+		if f(n) {
+			return true
+		}
+	}
+	return false
+}

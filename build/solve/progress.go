@@ -15,6 +15,7 @@ type Progress struct {
 	mu   sync.Mutex
 	sink func(*client.SolveStatus)
 	seen map[digest.Digest]*client.Vertex
+	list []*client.Vertex // seen, in order
 }
 
 // NewProgress reports to sink, which may be nil.
@@ -38,6 +39,9 @@ func (p *Progress) Start(d digest.Digest, name string, inputs []digest.Digest, g
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	v := &client.Vertex{Digest: d, Name: name, Inputs: inputs, Started: &now, ProgressGroup: group}
+	if p.seen[d] == nil {
+		p.list = append(p.list, v)
+	}
 	p.seen[d] = v
 	p.send(&client.SolveStatus{Vertexes: []*client.Vertex{copyVertex(v)}})
 }
@@ -123,4 +127,16 @@ type Writer struct {
 func (w Writer) Write(b []byte) (int, error) {
 	w.Progress.Log(w.Vertex, w.Stream, b)
 	return len(b), nil
+}
+
+// Vertexes lists what was started, in order, as copies.
+func (p *Progress) Vertexes() []*client.Vertex {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := make([]*client.Vertex, len(p.list))
+	for i, v := range p.list {
+		out[i] = copyVertex(p.seen[v.Digest])
+		out[i].Cached = out[i].Cached || len(v.Inputs) > 0
+	}
+	return out
 }

@@ -1,0 +1,280 @@
+package export
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+
+	"github.com/mica-build/mica/build/solve"
+	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/image"
+	"github.com/mica-build/mica/layer"
+	"github.com/mica-build/mica/store"
+)
+
+// A Target is one built platform.
+type Target struct {
+	Platform   image.Platform
+	Layers     []*solve.Layer
+	Config     []byte // as the front end made it, without layers and times
+	BaseConfig []byte
+	Epoch      *time.Time
+}
+
+// ImageOptions say how an image is assembled.
+type ImageOptions struct {
+	// Docker uses docker's media types instead of OCI's.
+	Docker bool
+	// Index makes an index even for one platform.
+	Index bool
+	// RewriteTimes limits the times of files in new layers to the target's epoch.
+	RewriteTimes bool
+	Annotations  Annotations
+	// Blobs are the blobs in which base images list their layers, by diffID.
+	Blobs map[digest.Digest]image.Descriptor
+}
+
+// An Image is an assembled image, whose blobs are in the store.
+type Image struct {
+	Root      image.Descriptor // the manifest, or the index
+	Manifests []image.Descriptor
+	Configs   []image.Descriptor
+}
+
+// Assemble writes configs, manifests and the index of ts to st.
+func Assemble(ctx context.Context, st *store.Store, ts []Target, o ImageOptions) (*Image, error) {
+	img := &Image{}
+	for _, t := range ts {
+		cfg, m, err := assembleOne(ctx, st, t, o)
+		if err != nil {
+			return nil, err
+		}
+		p := t.Platform
+		m.Platform = &p
+		m.Annotations = o.Annotations.of(ManifestDescriptor, p)
+		img.Configs = append(img.Configs, cfg)
+		img.Manifests = append(img.Manifests, m)
+	}
+	if len(ts) == 1 && !o.Index {
+		img.Root = img.Manifests[0]
+		return img, nil
+	}
+	x := image.Index{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: image.MediaTypeIndex,
+		Manifests: img.Manifests, Annotations: o.Annotations.of(Index, image.Platform{}),
+	}
+	if o.Docker {
+		x.MediaType = image.DockerManifestList
+	}
+	raw, err := json.MarshalIndent(x, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	img.Root, err = st.WriteBlob(ctx, x.MediaType, raw)
+	return img, err
+}
+
+func assembleOne(ctx context.Context, st *store.Store, t Target, o ImageOptions) (cfg, m image.Descriptor, err error) {
+	layers, err := listLayers(ctx, st, t, o)
+	if err != nil {
+		return cfg, m, err
+	}
+	raw, err := finishConfig(t, layers)
+	if err != nil {
+		return cfg, m, err
+	}
+	mf := image.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: image.MediaTypeManifest,
+		Annotations: o.Annotations.of(Manifest, t.Platform),
+	}
+	configType := image.MediaTypeConfig
+	if o.Docker {
+		mf.MediaType, configType = image.DockerManifest, image.DockerConfig
+	}
+	if mf.Config, err = st.WriteBlob(ctx, configType, raw); err != nil {
+		return cfg, m, err
+	}
+	for _, l := range layers {
+		mf.Layers = append(mf.Layers, withFamily(l.desc, o.Docker))
+	}
+	out, err := json.MarshalIndent(mf, "", "  ")
+	if err != nil {
+		return cfg, m, err
+	}
+	m, err = st.WriteBlob(ctx, mf.MediaType, out)
+	return mf.Config, m, err
+}
+
+// imageLayer is one layer as the image lists it.
+type imageLayer struct {
+	diffID  digest.Digest
+	desc    image.Descriptor
+	created time.Time // zero for a base image's
+}
+
+// listLayers finds digest and blob of every layer.
+func listLayers(ctx context.Context, st *store.Store, t Target, o ImageOptions) ([]imageLayer, error) {
+	base := map[digest.Digest]bool{}
+	if len(t.BaseConfig) > 0 {
+		c, err := image.ParseConfig(t.BaseConfig)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range c.RootFS.DiffIDs {
+			base[d] = true
+		}
+	}
+	out := make([]imageLayer, 0, len(t.Layers))
+	for _, l := range t.Layers {
+		il, err := listLayer(ctx, st, l, o)
+		if err != nil {
+			return nil, err
+		}
+		if o.RewriteTimes && t.Epoch != nil && !base[il.diffID] {
+			if il, err = rewriteTimes(ctx, st, l, il, *t.Epoch); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, il)
+	}
+	return out, nil
+}
+
+func listLayer(ctx context.Context, st *store.Store, l *solve.Layer, o ImageOptions) (imageLayer, error) {
+	diffID, desc := l.DiffID, l.Desc
+	if desc.Digest == "" {
+		desc = o.Blobs[diffID]
+	}
+	if desc.Digest != "" {
+		ok, err := st.Exists(ctx, desc)
+		if err != nil {
+			return imageLayer{}, err
+		}
+		if ok {
+			return imageLayer{diffID: diffID, desc: desc}, nil
+		}
+	}
+	t, err := l.Tree(ctx) // fetches a layer that no step needed
+	if err != nil {
+		return imageLayer{}, err
+	}
+	if t, err = st.Identify(ctx, t.ID); err != nil {
+		return imageLayer{}, err
+	}
+	if d := o.Blobs[t.DiffID]; desc.Digest == "" && d.Digest != "" {
+		desc = d
+	}
+	if desc.Digest != "" {
+		if ok, err := st.Exists(ctx, desc); err != nil {
+			return imageLayer{}, err
+		} else if ok {
+			return imageLayer{diffID: t.DiffID, desc: desc}, nil
+		}
+	}
+	return imageLayer{
+		diffID:  t.DiffID,
+		desc:    image.Descriptor{MediaType: image.MediaTypeLayer, Digest: t.DiffID, Size: t.Size},
+		created: t.Created,
+	}, nil
+}
+
+// rewriteTimes writes the layer once more, with no time in it after epoch. A
+// layer that has none stays as it is.
+func rewriteTimes(ctx context.Context, st *store.Store, l *solve.Layer, il imageLayer, epoch time.Time) (imageLayer, error) {
+	t, err := l.Tree(ctx)
+	if err != nil {
+		return il, err
+	}
+	opts := layer.DiffOptions{ClampTime: &epoch}
+	d, size, err := layer.DiffDigest(ctx, t.Dir, opts)
+	if err != nil {
+		return il, err
+	}
+	if d == il.diffID {
+		return il, nil
+	}
+	desc := image.Descriptor{MediaType: image.MediaTypeLayer, Digest: d, Size: size}
+	r, w := io.Pipe()
+	go func() { w.CloseWithError(layer.Diff(ctx, w, t.Dir, opts)) }()
+	defer r.Close()
+	if err := st.Push(ctx, desc, r); err != nil {
+		return il, err
+	}
+	return imageLayer{diffID: d, desc: desc, created: il.created}, nil
+}
+
+// withFamily gives a layer the media type of docker's or of OCI's family.
+func withFamily(d image.Descriptor, docker bool) image.Descriptor {
+	to := map[string]string{image.DockerLayer: image.MediaTypeLayer, image.DockerLayerGzip: image.MediaTypeLayerGzip}
+	if docker {
+		to = map[string]string{image.MediaTypeLayer: image.DockerLayer, image.MediaTypeLayerGzip: image.DockerLayerGzip}
+	}
+	if mt, ok := to[d.MediaType]; ok {
+		d.MediaType = mt
+	}
+	return image.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size, URLs: d.URLs, Annotations: d.Annotations}
+}
+
+// finishConfig adds to the front end's config what only the layers tell:
+// diffIDs, history and times.
+func finishConfig(t Target, layers []imageLayer) ([]byte, error) {
+	fields := map[string]json.RawMessage{}
+	if err := json.Unmarshal(t.Config, &fields); err != nil {
+		return nil, fmt.Errorf("image config: %w: %w", errs.ErrInvalid, err)
+	}
+	var history []image.History
+	if raw, ok := fields["history"]; ok {
+		if err := json.Unmarshal(raw, &history); err != nil {
+			return nil, fmt.Errorf("image config: history: %w: %w", errs.ErrInvalid, err)
+		}
+	}
+	history = finishHistory(history, layers, t.Epoch)
+	diffIDs := make([]digest.Digest, len(layers))
+	for i, l := range layers {
+		diffIDs[i] = l.diffID
+	}
+	created, err := createdTime(fields["created"], history, t.Epoch)
+	if err != nil {
+		return nil, err
+	}
+	for k, v := range map[string]any{
+		"rootfs":  map[string]any{"type": "layers", "diff_ids": diffIDs},
+		"history": history,
+		"created": created,
+	} {
+		raw, err := json.Marshal(v)
+		if err != nil {
+			return nil, err
+		}
+		fields[k] = raw
+	}
+	return json.Marshal(fields)
+}
+
+// createdTime is the epoch, or the time of the last step.
+func createdTime(raw json.RawMessage, history []image.History, epoch *time.Time) (*time.Time, error) {
+	if epoch != nil {
+		return epoch, nil
+	}
+	var t *time.Time
+	if raw != nil {
+		if err := json.Unmarshal(raw, &t); err != nil {
+			return nil, fmt.Errorf("image config: created: %w", errors.Join(errs.ErrInvalid, err))
+		}
+	}
+	if t != nil {
+		return t, nil
+	}
+	for _, h := range history {
+		if h.Created != nil {
+			t = h.Created
+		}
+	}
+	return t, nil
+}

@@ -1,0 +1,374 @@
+//go:build lead
+
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/mica-build/mica/build/export"
+	"github.com/mica-build/mica/build/solve"
+	"github.com/mica-build/mica/content"
+	"github.com/mica-build/mica/content/archive"
+	"github.com/mica-build/mica/content/layout"
+	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/image"
+	"github.com/mica-build/mica/internal/atomicfile"
+	"github.com/mica-build/mica/ref"
+	"github.com/mica-build/mica/transfer"
+)
+
+// output is one place the result goes to, checked before anything is built.
+type output struct {
+	Output
+	names       []ref.Ref
+	annotations export.Annotations
+	compress    transfer.Options
+	push        bool
+	rewrite     bool
+	docker      bool
+	split       bool
+	epoch       *time.Time
+}
+
+// outputs reads the request's outputs; none is one image in the store.
+func (s *session) outputs() ([]output, error) {
+	list := s.r.Outputs
+	if len(list) == 0 {
+		list = []Output{{Type: "image"}}
+	}
+	var common export.Annotations
+	for _, a := range s.r.Annotations {
+		x, err := export.ParseAnnotation(a)
+		if err != nil {
+			return nil, err
+		}
+		common = append(common, x...)
+	}
+	out := make([]output, len(list))
+	for i, o := range list {
+		p, err := s.output(o)
+		if err != nil {
+			return nil, fmt.Errorf("output type=%s: %w", o.Type, err)
+		}
+		p.annotations = append(slices.Clone(common), p.annotations...)
+		out[i] = p
+	}
+	return out, nil
+}
+
+func (s *session) output(o Output) (output, error) {
+	p := output{Output: o, rewrite: s.r.Reproducible, split: len(s.r.Platforms) > 1}
+	var err error
+	fallback := ""
+	switch o.Type {
+	case "image", "docker":
+	case "oci":
+		fallback = "gzip"
+	case "registry":
+		p.Type, p.push = "image", true
+	case "local", "tar":
+		if o.Dest == "" && o.Type == "local" {
+			return p, fmt.Errorf("%w: dest is missing", errs.ErrInvalid)
+		}
+	case "cacheonly":
+	default:
+		return p, fmt.Errorf("%w: use image, docker, oci, local, tar, registry or cacheonly", errs.ErrUnsupported)
+	}
+	names := s.r.Tags
+	if p.compress, err = transfer.ParseOptions(o.Attrs, fallback); err != nil {
+		return p, err
+	}
+	for k, v := range o.Attrs {
+		switch k {
+		case "name":
+			if v != "" {
+				names = append(slices.Clone(names), strings.Split(v, ",")...)
+			}
+		case "push":
+			p.push, err = strconv.ParseBool(v)
+		case "rewrite-timestamp":
+			p.rewrite, err = strconv.ParseBool(v)
+		case "oci-mediatypes":
+			var oci bool
+			oci, err = strconv.ParseBool(v)
+			p.docker = !oci
+		case "platform-split":
+			p.split, err = strconv.ParseBool(v)
+		case "source-date-epoch":
+			var sec int64
+			if sec, err = strconv.ParseInt(v, 10, 64); err == nil {
+				t := time.Unix(sec, 0).UTC()
+				p.epoch = &t
+			}
+		case "compression", "compression-level", "force-compression":
+		case "unpack", "store", "dangling-name-prefix", "name-canonical", "tar", "mode", "buildinfo", "attestation-prefix", "registry.insecure":
+		default:
+			a, ok, aerr := export.ParseAnnotationAttr(k, v)
+			if !ok {
+				aerr = fmt.Errorf("%w: attribute %s", errs.ErrUnsupported, k)
+			}
+			p.annotations, err = append(p.annotations, a...), aerr
+		}
+		if err != nil {
+			return p, fmt.Errorf("%s=%s: %w", k, v, err)
+		}
+	}
+	for _, n := range names {
+		rf, err := parseTag(n)
+		if err != nil {
+			return p, err
+		}
+		if !slices.Contains(p.names, rf) {
+			p.names = append(p.names, rf)
+		}
+	}
+	if p.push && len(p.names) == 0 {
+		return p, errors.New("a name is needed to push: give one with -t")
+	}
+	return p, nil
+}
+
+// parseTag reads a name that an image can be given.
+func parseTag(n string) (ref.Ref, error) {
+	rf, err := ref.Parse(strings.TrimSpace(n))
+	if err != nil {
+		return rf, fmt.Errorf("tag %q: %w", n, err)
+	}
+	if rf.Digest != "" {
+		return rf, fmt.Errorf("tag %q: %w: a digest cannot be chosen", n, errs.ErrInvalid)
+	}
+	if rf.Name() == "docker.io/library/scratch" {
+		return rf, fmt.Errorf("tag %q: %w: 'scratch' is a reserved name", n, errs.ErrInvalid)
+	}
+	return rf, nil
+}
+
+// export writes the targets to every output.
+func (s *session) export(ctx context.Context, ts []export.Target, multi bool) (*Result, error) {
+	res := &Result{Metadata: map[string]any{}}
+	for _, o := range s.outs {
+		if err := s.exportTo(ctx, o, ts, multi, res); err != nil {
+			return nil, err
+		}
+	}
+	s.mu.Lock()
+	res.Warnings = slices.Clone(s.warnings)
+	s.mu.Unlock()
+	return res, nil
+}
+
+func (s *session) exportTo(ctx context.Context, o output, ts []export.Target, multi bool, res *Result) error {
+	if o.epoch != nil {
+		ts = slices.Clone(ts)
+		for i := range ts {
+			ts[i].Epoch = o.epoch
+		}
+	}
+	switch o.Type {
+	case "cacheonly":
+		return nil
+	case "local":
+		return s.progress.Step("exporting to client directory", func(digest.Digest) error {
+			return export.Local(ctx, s.view, ts, o.Dest, o.split)
+		})
+	case "tar":
+		return s.progress.Step("exporting to client tarball", func(digest.Digest) error {
+			return s.writeTo(o.Dest, func(w io.Writer) error { return export.Tar(ctx, s.view, ts, w, o.split) })
+		})
+	}
+	var img *export.Image
+	err := s.progress.Step("exporting to image", func(digest.Digest) (err error) {
+		img, err = s.exportImage(ctx, o, ts, multi, res)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.Type == "oci" || o.Type == "docker" && o.Dest != "":
+		return s.progress.Step("exporting to "+o.Type+" archive", func(digest.Digest) error { return s.exportArchive(ctx, o, img) })
+	case o.push:
+		return s.push(ctx, o, img)
+	}
+	return nil
+}
+
+// exportImage assembles the image and, unless it goes into an archive, names it
+// in the store.
+func (s *session) exportImage(ctx context.Context, o output, ts []export.Target, multi bool, res *Result) (*export.Image, error) {
+	img, err := export.Assemble(ctx, s.store, ts, export.ImageOptions{
+		Docker: o.docker, Index: multi || o.annotations.NeedsIndex(), RewriteTimes: o.rewrite,
+		Annotations: o.annotations, Blobs: s.images.blobs(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	res.Descriptor, res.Digest = img.Root, img.Root.Digest
+	if len(img.Configs) == 1 {
+		res.ImageID = img.Configs[0].Digest
+	} else {
+		res.ImageID = img.Root.Digest
+	}
+	for _, rf := range o.names {
+		if n := rf.String(); !slices.Contains(res.Names, n) {
+			res.Names = append(res.Names, n)
+		}
+	}
+	s.describe(res, img)
+	if o.Type == "image" && o.Attrs["store"] != "false" || o.Type == "docker" && o.Dest == "" {
+		return img, s.name(ctx, o.names, img.Root)
+	}
+	return img, nil
+}
+
+// name gives root its names in the store; without one it is kept as a dangling
+// image, as docker does.
+func (s *session) name(ctx context.Context, names []ref.Ref, root image.Descriptor) error {
+	root = image.Descriptor{MediaType: root.MediaType, Digest: root.Digest, Size: root.Size, Platform: root.Platform}
+	if len(names) == 0 {
+		return s.store.Tag(ctx, "", root)
+	}
+	for _, rf := range names {
+		if err := s.store.Tag(ctx, rf.String(), root); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// describe fills the metadata file's keys.
+func (s *session) describe(res *Result, img *export.Image) {
+	m := res.Metadata
+	d := img.Root
+	d.Platform = nil
+	m["containerimage.digest"] = img.Root.Digest.String()
+	m["containerimage.descriptor"] = d
+	if len(img.Configs) == 1 {
+		m["containerimage.config.digest"] = img.Configs[0].Digest.String()
+	}
+	if len(res.Names) > 0 {
+		m["image.name"] = strings.Join(res.Names, ",")
+	}
+}
+
+// exportArchive writes the image as one tar, or as a layout directory.
+func (s *session) exportArchive(ctx context.Context, o output, img *export.Image) error {
+	root, err := transfer.Compress(ctx, s.store, img.Root, o.compress)
+	if err != nil {
+		return err
+	}
+	root.Platform, root.Annotations = nil, nil
+	names := make([]string, len(o.names))
+	for i, rf := range o.names {
+		names[i] = rf.String()
+	}
+	if o.Attrs["tar"] == "false" {
+		if o.Type != "oci" || o.Dest == "" || o.Dest == "-" {
+			return fmt.Errorf("tar=false: %w: it goes with type=oci and a dest directory", errs.ErrInvalid)
+		}
+		l, err := layout.Create(o.Dest)
+		if err != nil {
+			return err
+		}
+		return copyNamed(ctx, l, s.store, root, names)
+	}
+	return s.writeTo(o.Dest, func(w io.Writer) error {
+		a := archive.NewWriter(w)
+		if err := copyNamed(ctx, a, s.store, root, names); err != nil {
+			return err
+		}
+		return a.Close()
+	})
+}
+
+func copyNamed(ctx context.Context, dst interface {
+	content.Pusher
+	content.Tagger
+}, src content.Fetcher, root image.Descriptor, names []string,
+) error {
+	if _, err := content.Copy(ctx, dst, src, root, content.CopyOptions{Foreign: true}); err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		return dst.Tag(ctx, "", root)
+	}
+	for _, n := range names {
+		if err := dst.Tag(ctx, n, root); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// push sends the image to the registry of each of its names.
+func (s *session) push(ctx context.Context, o output, img *export.Image) error {
+	if s.b.o.Registry == nil {
+		return fmt.Errorf("push: %w: no registry can be reached", errs.ErrUnsupported)
+	}
+	opts := o.compress
+	if opts.Kind == "" && o.Attrs["compression"] == "" {
+		opts.Kind = "gzip"
+	}
+	for _, rf := range o.names {
+		err := s.progress.Step("pushing "+rf.String(), func(digest.Digest) error {
+			root, err := transfer.Compress(ctx, s.store, img.Root, opts)
+			if err != nil {
+				return err
+			}
+			repo, err := s.b.o.Registry(rf)
+			if err != nil {
+				return err
+			}
+			if _, err := content.Copy(ctx, repo, s.store, root, content.CopyOptions{}); err != nil {
+				return err
+			}
+			return repo.Tag(ctx, rf.Identifier(), root)
+		})
+		if err != nil {
+			return fmt.Errorf("push %s: %w", rf.Familiar(), err)
+		}
+	}
+	return nil
+}
+
+// writeTo opens dest for write: a file that appears whole or not at all, or
+// standard output.
+func (s *session) writeTo(dest string, write func(io.Writer) error) error {
+	if dest == "" || dest == "-" {
+		if s.r.Stdout == nil {
+			return errors.New("no standard output to write to: give dest=FILE")
+		}
+		return write(s.r.Stdout)
+	}
+	if st, err := os.Stat(dest); err == nil && st.IsDir() {
+		return fmt.Errorf("dest %s is a directory: name a file in it", dest)
+	}
+	if st, err := os.Stat(dest); err == nil && !st.Mode().IsRegular() { // a pipe or device
+		f, err := os.OpenFile(dest, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		return write(f)
+	}
+	if err := os.MkdirAll(filepath.Dir(dest), 0o755); err != nil {
+		return err
+	}
+	return atomicfile.Stream(dest, atomicfile.Options{}, write)
+}
+
+// view mounts a target's files.
+func (s *session) view(ctx context.Context, t export.Target) (*os.File, func(), error) {
+	return s.world.Open(ctx, solve.Value{Layers: t.Layers})
+}

@@ -1,0 +1,190 @@
+//go:build lead
+
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+
+	"github.com/mica-build/mica/errs"
+)
+
+// maxSecret is the size that BuildKit allows a secret.
+const maxSecret = 500 << 10
+
+// secrets are the values given with --secret, read when a step asks.
+type secrets map[string]Secret
+
+func newSecrets(list []Secret) (secrets, error) {
+	m := secrets{}
+	for _, s := range list {
+		if s.ID == "" {
+			return nil, errors.New("secret without an id: use --secret id=NAME,src=FILE")
+		}
+		if s.File != "" {
+			st, err := os.Stat(s.File)
+			if err != nil {
+				return nil, fmt.Errorf("secret %q: %w", s.ID, err)
+			}
+			if st.Size() > maxSecret {
+				return nil, fmt.Errorf("secret %q: %s has %d bytes, more than %d: %w", s.ID, s.File, st.Size(), maxSecret, errs.ErrTooLarge)
+			}
+		}
+		m[s.ID] = s
+	}
+	return m, nil
+}
+
+// Secret implements source.Secrets.
+func (m secrets) Secret(_ context.Context, id string) ([]byte, error) {
+	s, ok := m[id]
+	if !ok {
+		return nil, errs.ErrNotFound
+	}
+	if s.File != "" {
+		return os.ReadFile(s.File)
+	}
+	v, ok := os.LookupEnv(s.Env)
+	if !ok {
+		return nil, fmt.Errorf("environment variable %s: %w", s.Env, errs.ErrNotFound)
+	}
+	return []byte(v), nil
+}
+
+// agents are the ssh agents given with --ssh: sockets, or agents of our own
+// that hold keys read from files.
+type agents struct {
+	socks map[string]string
+	dir   string
+	open  []net.Listener
+}
+
+func newAgents(list []SSH) (*agents, error) {
+	a := &agents{socks: map[string]string{}}
+	for _, s := range list {
+		id := s.ID
+		if id == "" {
+			id = "default"
+		}
+		if err := a.add(id, s.Paths); err != nil {
+			a.close()
+			return nil, fmt.Errorf("ssh %s: %w", id, err)
+		}
+	}
+	return a, nil
+}
+
+func (a *agents) add(id string, paths []string) error {
+	if len(paths) == 0 {
+		sock := os.Getenv("SSH_AUTH_SOCK")
+		if sock == "" {
+			return errors.New("SSH_AUTH_SOCK is not set: start ssh-agent, or name a key with --ssh " + id + "=FILE")
+		}
+		a.socks[id] = sock
+		return nil
+	}
+	st, err := os.Stat(paths[0])
+	if err != nil {
+		return err
+	}
+	if st.Mode()&os.ModeSocket != 0 {
+		if len(paths) > 1 {
+			return errors.New("give one agent socket, or key files, not both")
+		}
+		a.socks[id] = paths[0]
+		return nil
+	}
+	ring := agent.NewKeyring()
+	for _, p := range paths {
+		if err := addKey(ring, p); err != nil {
+			return err
+		}
+	}
+	return a.serve(id, ring)
+}
+
+func addKey(ring agent.Agent, path string) error {
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	key, err := ssh.ParseRawPrivateKey(pem)
+	var locked *ssh.PassphraseMissingError
+	if errors.As(err, &locked) {
+		return fmt.Errorf("key %s has a passphrase: add it to an agent with ssh-add, and give the agent", path)
+	}
+	if err != nil {
+		return fmt.Errorf("key %s: %w", path, err)
+	}
+	return ring.Add(agent.AddedKey{PrivateKey: key, Comment: filepath.Base(path)})
+}
+
+// serve answers for ring on a socket of its own.
+func (a *agents) serve(id string, ring agent.Agent) error {
+	if a.dir == "" {
+		dir, err := os.MkdirTemp("", "mica-ssh-")
+		if err != nil {
+			return err
+		}
+		a.dir = dir
+	}
+	sock := filepath.Join(a.dir, fmt.Sprint(len(a.open)))
+	l, err := net.Listen("unix", sock)
+	if err != nil {
+		return err
+	}
+	a.open = append(a.open, l)
+	a.socks[id] = sock
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				agent.ServeAgent(readOnlyAgent{ring}, c)
+			}()
+		}
+	}()
+	return nil
+}
+
+// Agent implements source.SSH.
+func (a *agents) Agent(_ context.Context, id string) (string, error) {
+	if id == "" {
+		id = "default"
+	}
+	s, ok := a.socks[id]
+	if !ok {
+		return "", errs.ErrNotFound
+	}
+	return s, nil
+}
+
+func (a *agents) close() {
+	for _, l := range a.open {
+		l.Close()
+	}
+	if a.dir != "" {
+		os.RemoveAll(a.dir)
+	}
+}
+
+// readOnlyAgent signs and lists; a build step cannot change what it holds.
+type readOnlyAgent struct{ agent.Agent }
+
+var errReadOnly = errors.New("this agent's keys cannot be changed from a build")
+
+func (readOnlyAgent) Add(agent.AddedKey) error   { return errReadOnly }
+func (readOnlyAgent) Remove(ssh.PublicKey) error { return errReadOnly }
+func (readOnlyAgent) RemoveAll() error           { return errReadOnly }
+func (readOnlyAgent) Lock([]byte) error          { return errReadOnly }
+func (readOnlyAgent) Unlock([]byte) error        { return errReadOnly }

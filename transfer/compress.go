@@ -1,0 +1,255 @@
+// Package transfer prepares images for leaving the store: layers that are kept
+// as trees are written out compressed, and what they became is remembered, so
+// that the next push or save compresses nothing.
+package transfer
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/image"
+	"github.com/mica-build/mica/layer"
+	"github.com/mica-build/mica/store"
+)
+
+// Options say how layers are compressed.
+type Options struct {
+	// Kind is "gzip", "zstd" or "" for none.
+	Kind string
+	// Level of the compressor; 0 is its default.
+	Level int
+	// Force compresses layers anew that are compressed already, such as those
+	// of a pulled base image.
+	Force bool
+}
+
+// Compress gives an image like root whose layers are compressed. Blobs and
+// manifests are in st, kept by this process's lease. An image with nothing to
+// compress is returned as it is. It is safe for concurrent use.
+func Compress(ctx context.Context, st *store.Store, root image.Descriptor, o Options) (image.Descriptor, error) {
+	if image.IsIndex(root.MediaType) {
+		return compressIndex(ctx, st, root, o)
+	}
+	if !image.IsManifest(root.MediaType) {
+		return root, nil
+	}
+	raw, err := st.ReadBlob(ctx, root.Digest)
+	if err != nil {
+		return root, err
+	}
+	m, err := image.ParseManifest(raw)
+	if err != nil {
+		return root, err
+	}
+	before := append([]image.Descriptor(nil), m.Layers...)
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(2)
+	for i := range m.Layers {
+		if !image.IsLayer(m.Layers[i].MediaType) {
+			continue
+		}
+		g.Go(func() (err error) {
+			m.Layers[i], err = compressLayer(gctx, st, before[i], o)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return root, err
+	}
+	changed := false
+	for i := range before {
+		changed = changed || before[i].Digest != m.Layers[i].Digest
+	}
+	if !changed {
+		return root, nil
+	}
+	return rewrite(ctx, st, root, m)
+}
+
+func compressIndex(ctx context.Context, st *store.Store, root image.Descriptor, o Options) (image.Descriptor, error) {
+	raw, err := st.ReadBlob(ctx, root.Digest)
+	if err != nil {
+		return root, err
+	}
+	x, err := image.ParseIndex(raw)
+	if err != nil {
+		return root, err
+	}
+	changed := false
+	for i, d := range x.Manifests {
+		n, err := Compress(ctx, st, d, o)
+		if err != nil {
+			return root, err
+		}
+		changed = changed || n.Digest != d.Digest
+		d.Digest, d.Size = n.Digest, n.Size
+		x.Manifests[i] = d
+	}
+	if !changed {
+		return root, nil
+	}
+	return rewrite(ctx, st, root, x)
+}
+
+// rewrite stores the changed manifest or index v of d.
+func rewrite(ctx context.Context, st *store.Store, d image.Descriptor, v any) (image.Descriptor, error) {
+	raw, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return d, err
+	}
+	n, err := st.WriteBlob(ctx, d.MediaType, raw)
+	if err != nil {
+		return d, err
+	}
+	d.Digest, d.Size = n.Digest, n.Size
+	return d, nil
+}
+
+// mediaType is a layer type with another compression, in the same family.
+func mediaType(mt, kind string) string {
+	docker := mt == image.DockerLayer || mt == image.DockerLayerGzip
+	switch {
+	case kind == "gzip" && docker:
+		return image.DockerLayerGzip
+	case kind == "gzip":
+		return image.MediaTypeLayerGzip
+	case kind == "zstd":
+		return image.MediaTypeLayerZstd
+	case docker:
+		return image.DockerLayer
+	}
+	return image.MediaTypeLayer
+}
+
+func compressLayer(ctx context.Context, st *store.Store, d image.Descriptor, o Options) (image.Descriptor, error) {
+	plain := d.MediaType == image.MediaTypeLayer || d.MediaType == image.DockerLayer
+	want := mediaType(d.MediaType, o.Kind)
+	if want == d.MediaType || !plain && !o.Force {
+		return d, nil
+	}
+	memo := fmt.Sprintf("compressed/%s-%s-%d", d.Digest.Encoded(), o.Kind, o.Level)
+	unlock, err := st.Lock(ctx, memo)
+	if err != nil {
+		return d, err
+	}
+	defer unlock()
+	if n, ok := recall(ctx, st, memo); ok {
+		d.MediaType, d.Digest, d.Size = want, n.Digest, n.Size
+		return d, nil
+	}
+	n, err := write(ctx, st, d, want, o)
+	if err != nil {
+		return d, fmt.Errorf("compress layer %s: %w", d.Digest, err)
+	}
+	d.MediaType, d.Digest, d.Size = want, n.Digest, n.Size
+	// Only time is lost when the memo cannot be written.
+	_ = st.PutState(memo, []byte(n.Digest.String()+" "+strconv.FormatInt(n.Size, 10)))
+	return d, nil
+}
+
+// recall finds what an earlier process made of the layer, if it is still there.
+func recall(ctx context.Context, st *store.Store, memo string) (image.Descriptor, bool) {
+	raw, err := st.State(memo)
+	if err != nil {
+		return image.Descriptor{}, false
+	}
+	dgst, size, _ := bytes.Cut(raw, []byte(" "))
+	n, err := strconv.ParseInt(string(size), 10, 64)
+	d := image.Descriptor{Digest: digest.Digest(dgst), Size: n}
+	if err != nil || image.CheckDescriptor(d) != nil {
+		return d, false
+	}
+	ok, err := st.Exists(ctx, d)
+	return d, ok && err == nil
+}
+
+// write makes the compressed blob. Its digest is known only at the end, so it
+// goes through a temporary file.
+func write(ctx context.Context, st *store.Store, d image.Descriptor, want string, o Options) (image.Descriptor, error) {
+	var n image.Descriptor
+	rc, err := st.Fetch(ctx, d)
+	if err != nil {
+		return n, err
+	}
+	defer rc.Close()
+	in, _, err := layer.Decompress(rc)
+	if err != nil {
+		return n, err
+	}
+	defer in.Close()
+	dir, err := st.TempDir(ctx, "compress-")
+	if err != nil {
+		return n, err
+	}
+	defer os.RemoveAll(dir)
+	f, err := os.Create(filepath.Join(dir, "layer"))
+	if err != nil {
+		return n, err
+	}
+	defer f.Close()
+	sum := digest.SHA256.Digester()
+	if err := pack(io.MultiWriter(f, sum.Hash()), in, o); err != nil {
+		return n, err
+	}
+	size, err := f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return n, err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return n, err
+	}
+	n = image.Descriptor{MediaType: want, Digest: sum.Digest(), Size: size}
+	return n, st.Push(ctx, n, f)
+}
+
+func pack(w io.Writer, r io.Reader, o Options) error {
+	c, err := layer.Compress(w, o.Kind, o.Level)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(c, r); err != nil {
+		c.Close()
+		return err
+	}
+	return c.Close()
+}
+
+// ParseOptions reads the attributes compression, compression-level and
+// force-compression of an output; fallback is the kind when none is named.
+func ParseOptions(attrs map[string]string, fallback string) (Options, error) {
+	o := Options{Kind: fallback}
+	switch c := attrs["compression"]; c {
+	case "":
+	case "gzip", "zstd":
+		o.Kind = c
+	case "uncompressed":
+		o.Kind = ""
+	default:
+		return o, fmt.Errorf("compression %q: %w: use uncompressed, gzip or zstd", c, errs.ErrUnsupported)
+	}
+	if l := attrs["compression-level"]; l != "" {
+		n, err := strconv.Atoi(l)
+		if err != nil || n < 0 || n > 22 || o.Kind == "gzip" && n > 9 {
+			return o, fmt.Errorf("compression-level %q: %w", l, errs.ErrInvalid)
+		}
+		o.Level = n
+	}
+	if f := attrs["force-compression"]; f != "" {
+		b, err := strconv.ParseBool(f)
+		if err != nil {
+			return o, fmt.Errorf("force-compression %q: %w", f, errs.ErrInvalid)
+		}
+		o.Force = b
+	}
+	return o, nil
+}
