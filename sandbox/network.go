@@ -15,4 +15,3 @@ func (l *launch) fillNetwork() (err error) {
 	return err
 }
 func (l *launch) fillCgroup() error { return nil }
-func (l *launch) fillFilter() error { return nil }

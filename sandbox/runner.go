@@ -32,7 +32,8 @@ type Runner struct {
 	// root, who is the caller outside; with the host's network and no limits.
 	Rootless bool
 
-	exe readonlyExe
+	exe     readonlyExe
+	filters filters
 }
 
 func (r *Runner) log() *slog.Logger {

@@ -13,6 +13,7 @@ import (
 	"github.com/moby/sys/capability"
 
 	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/sandbox/seccomp"
 )
 
 // defaultCaps is docker's: chown dac_override fowner fsetid kill setgid setuid
@@ -63,7 +64,31 @@ func (l *launch) fillSecurity() error {
 	}
 	l.config.Masked = append(append([]string(nil), masked...), throttlePaths()...)
 	l.config.Readonly = readonlyPaths
-	return l.fillFilter()
+	l.config.Seccomp, err = l.r.filters.of(caps)
+	return err
+}
+
+// filters keeps compiled seccomp filters by capability set.
+type filters struct {
+	mu sync.Mutex
+	m  map[uint64][]byte
+}
+
+func (f *filters) of(caps uint64) ([]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if b, ok := f.m[caps]; ok {
+		return b, nil
+	}
+	filter, err := seccomp.Default(capList(caps))
+	if err != nil {
+		return nil, err
+	}
+	if f.m == nil {
+		f.m = make(map[uint64][]byte)
+	}
+	f.m[caps] = filter.Bytes()
+	return f.m[caps], nil
 }
 
 // caps are the capabilities of s: docker's, minus CapDrop, plus CapAdd; ALL is
