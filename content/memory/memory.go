@@ -1,3 +1,5 @@
+// Package memory keeps blobs and names in memory: for tests, and for content
+// that is made up on the spot. A Store is safe for concurrent use.
 package memory
 
 import (
@@ -5,8 +7,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
@@ -16,87 +16,72 @@ import (
 	"github.com/mica-build/mica/image"
 )
 
-// A Store is a content.Store in memory. The zero value is empty and ready; it is
-// safe for concurrent use and must not be copied.
+var _ content.Store = (*Store)(nil)
+
+// Store is an empty store when zero.
 type Store struct {
 	mu    sync.RWMutex
 	blobs map[digest.Digest][]byte
 	names map[string]image.Descriptor
 }
 
-var _ content.Store = (*Store)(nil)
-
-// New gives an empty Store.
+// New makes an empty store.
 func New() *Store { return &Store{} }
 
+// Add stores data and describes it.
+func (s *Store) Add(mediaType string, data []byte) image.Descriptor {
+	d := image.NewDescriptor(mediaType, data)
+	s.put(d.Digest, data)
+	return d
+}
+
 // Fetch opens a blob.
-func (s *Store) Fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if err := image.CheckDescriptor(d); err != nil {
-		return nil, fmt.Errorf("fetch blob: %w", err)
-	}
+func (s *Store) Fetch(_ context.Context, d image.Descriptor) (io.ReadCloser, error) {
 	s.mu.RLock()
-	defer s.mu.RUnlock()
-	b, ok := s.blobs[d.Digest]
+	data, ok := s.blobs[d.Digest]
+	s.mu.RUnlock()
 	if !ok {
-		return nil, fmt.Errorf("fetch blob %s: %w", d.Digest, errs.ErrNotFound)
+		return nil, fmt.Errorf("blob %s: %w", d.Digest, errs.ErrNotFound)
 	}
-	return content.Verify(io.NopCloser(bytes.NewReader(b)), d), nil
+	return content.Verify(io.NopCloser(bytes.NewReader(data)), d), nil
 }
 
 // Exists says whether the blob is there.
-func (s *Store) Exists(ctx context.Context, d image.Descriptor) (bool, error) {
-	if err := image.CheckDescriptor(d); err != nil {
-		return false, fmt.Errorf("look for blob: %w", err)
-	}
+func (s *Store) Exists(_ context.Context, d image.Descriptor) (bool, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	_, ok := s.blobs[d.Digest]
-	return ok, ctx.Err()
+	return ok, nil
 }
 
-// Push keeps the bytes of r.
-func (s *Store) Push(ctx context.Context, d image.Descriptor, r io.Reader) error {
-	if ok, err := s.Exists(ctx, d); ok || err != nil {
-		return err
-	}
-	b, err := io.ReadAll(content.Verify(io.NopCloser(r), d))
+// Push stores a blob.
+func (s *Store) Push(_ context.Context, d image.Descriptor, r io.Reader) error {
+	data, err := io.ReadAll(content.Verify(io.NopCloser(r), d))
 	if err != nil {
-		return fmt.Errorf("store blob %s: %w", d.Digest, err)
+		return fmt.Errorf("push %s: %w", d.Digest, err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.blobs == nil {
-		s.blobs = map[digest.Digest][]byte{}
-	}
-	s.blobs[d.Digest] = b
-	return ctx.Err()
+	s.put(d.Digest, data)
+	return nil
 }
 
-// Resolve gives what a name stands for.
-func (s *Store) Resolve(ctx context.Context, name string) (image.Descriptor, error) {
+// Resolve gives what Tag stored under name.
+func (s *Store) Resolve(_ context.Context, name string) (image.Descriptor, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	d, ok := s.names[name]
 	if !ok {
-		return d, fmt.Errorf("resolve %s: %w", name, errs.ErrNotFound)
+		return d, fmt.Errorf("name %s: %w", name, errs.ErrNotFound)
 	}
-	return d, ctx.Err()
+	return d, nil
 }
 
-// Tag makes name stand for d, which must be there.
-func (s *Store) Tag(ctx context.Context, name string, d image.Descriptor) error {
-	ok, err := s.Exists(ctx, d)
-	if err == nil && !ok {
-		err = errs.ErrNotFound
-	}
-	if err != nil {
-		return fmt.Errorf("tag %s as %s: %w", d.Digest, name, err)
-	}
+// Tag makes name stand for d.
+func (s *Store) Tag(_ context.Context, name string, d image.Descriptor) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if _, ok := s.blobs[d.Digest]; !ok {
+		return fmt.Errorf("tag %s: blob %s: %w", name, d.Digest, errs.ErrNotFound)
+	}
 	if s.names == nil {
 		s.names = map[string]image.Descriptor{}
 	}
@@ -104,9 +89,11 @@ func (s *Store) Tag(ctx context.Context, name string, d image.Descriptor) error 
 	return nil
 }
 
-// Names lists the names in order.
-func (s *Store) Names() []string {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return slices.Sorted(maps.Keys(s.names))
+func (s *Store) put(d digest.Digest, data []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.blobs == nil {
+		s.blobs = map[digest.Digest][]byte{}
+	}
+	s.blobs[d] = data
 }

@@ -8,6 +8,6 @@ import (
 	"github.com/mica-build/mica/content/memory"
 )
 
-func TestConformance(t *testing.T) {
-	contenttest.Run(t, func(testing.TB) content.Store { return memory.New() })
+func TestStore(t *testing.T) {
+	contenttest.Store(t, func(testing.TB) content.Store { return memory.New() })
 }
