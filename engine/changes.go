@@ -39,7 +39,7 @@ func change(c *image.Config, lines []string) error {
 }
 
 func badChange(line string, err error) error {
-	return fmt.Errorf("change %q: %w: %w", line, errs.ErrInvalid, err)
+	return refuse(errs.ErrInvalid, "change %q: %v", line, err)
 }
 
 func changeOne(c *image.Config, cmd instructions.Command) error {

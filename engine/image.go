@@ -26,8 +26,8 @@ type Image struct {
 	Manifest image.Descriptor   // of the shown platform; zero when it is not in the store
 	Layers   []image.Descriptor // of Manifest, bottom first
 	Config   image.Config
-	Names    []string  // "docker.io/library/app:latest", sorted
-	Digests  []string  // "docker.io/library/app@sha256:…", sorted
+	Names    []string  // "docker.io/library/app:latest", in the order of their short forms
+	Digests  []string  // "docker.io/library/app@sha256:…", likewise
 	Created  time.Time // zero when the config does not say
 	Tagged   time.Time // when a name was last pointed at it
 	Size     int64     // bytes of the layers, uncompressed where that is known
@@ -79,8 +79,8 @@ func (e *Engine) images(ctx context.Context, want image.Platform) ([]Image, erro
 	}
 	out := make([]Image, len(order))
 	for i, m := range order {
-		slices.Sort(m.Names)
-		slices.Sort(m.Digests)
+		slices.SortFunc(m.Names, byFamiliar)
+		slices.SortFunc(m.Digests, byFamiliar)
 		out[i] = *m
 	}
 	slices.SortFunc(out, newestFirst)
@@ -110,6 +110,9 @@ func (m *Image) addName(n store.Name) {
 		m.Tagged = n.Updated
 	}
 }
+
+// byFamiliar orders references as people read them.
+func byFamiliar(a, b string) int { return strings.Compare(Familiar(a), Familiar(b)) }
 
 func newestFirst(a, b Image) int {
 	if c := b.Created.Compare(a.Created); c != 0 {

@@ -35,7 +35,7 @@ func (a *app) engine() (*engine.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := engine.Open(a.root, engine.Options{Platform: p})
+	e, err := engine.Open(a.root, engine.Options{Platform: p, Registry: a.registry()})
 	if errors.Is(err, os.ErrPermission) {
 		return nil, withHint(err, "Run as root, or choose a store of your own with --root or MICA_ROOT.")
 	}

@@ -40,8 +40,9 @@ func newRootCmd(a *app, name string) *cobra.Command {
 	addGroup(root, groupCommon, newRunCmd(a), newBuildCmd(a))
 	addGroup(root, groupManage, newImageCmd(a), newBuilderCmd(a), newBuildxCmd(a), newSystemCmd(a))
 	addImageTwins(a, root)
-	addGroup(root, groupCommon, newVersionCmd(a), newInfoCmd(a))
+	addGroup(root, groupCommon, newLoginCmd(a), newLogoutCmd(a), newVersionCmd(a), newInfoCmd(a))
 	addGroup(root, groupOther, newCompletionCmd(a))
+	setHelp(root)
 	return root
 }
 
@@ -90,13 +91,12 @@ func must(err error) {
 
 // group makes a command that only holds others.
 func group(use, short string, cmds ...*cobra.Command) *cobra.Command {
-	g := &cobra.Command{Use: use, Short: short, Args: unknownCommand, RunE: showHelp}
+	g := &cobra.Command{Use: use + " COMMAND", Short: short, Args: unknownCommand, RunE: showHelp}
 	g.AddCommand(cmds...)
 	return g
 }
 
-// showHelp is what a command without a verb does: show its verbs, on stderr and
-// with an error code where a verb was needed.
+// showHelp is what a command without a verb does: show its verbs.
 func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 // unknownCommand refuses words that are no command of cmd and names the ones meant.
@@ -105,9 +105,8 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	err := fmt.Errorf("unknown command: %s %s", cmd.CommandPath(), args[0])
-	cmd.SuggestionsMinimumDistance = 2
-	if s := cmd.SuggestionsFor(args[0]); len(s) > 0 {
-		err = fmt.Errorf("%w (did you mean %q?)", err, s[0])
+	if s := similarCommand(cmd, args[0]); s != "" {
+		err = fmt.Errorf("%w (did you mean %s?)", err, s)
 	}
 	return withHint(err, fmt.Sprintf("Run '%s --help' for the commands there are.", cmd.CommandPath()))
 }
