@@ -1,5 +1,3 @@
-//go:build lead
-
 package build
 
 import (
@@ -13,6 +11,7 @@ import (
 
 	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/mica-build/mica/build/frontend"
 	"github.com/mica-build/mica/build/solve"
@@ -20,7 +19,6 @@ import (
 	"github.com/mica-build/mica/content/layout"
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/image"
-	"github.com/mica-build/mica/layer"
 	"github.com/mica-build/mica/ref"
 	"github.com/mica-build/mica/store"
 )
@@ -55,6 +53,9 @@ type baseImage struct {
 	config   image.Config
 	raw      []byte
 	from     content.Fetcher
+
+	mu    sync.Mutex
+	trees []store.Layer // once unpacked
 }
 
 func newImages(s *session) *images {
@@ -368,44 +369,53 @@ func (m *images) Layers(ctx context.Context, name, layoutID string, p *image.Pla
 	for i, d := range img.manifest.Layers {
 		diffID := img.config.RootFS.DiffIDs[i]
 		out[i] = solve.Lazy(diffID, d, func(ctx context.Context) (store.Layer, error) {
-			return m.unpack(ctx, img, i, vertex)
+			trees, err := m.unpack(ctx, img, vertex)
+			if err != nil {
+				return store.Layer{}, err
+			}
+			return trees[i], nil
 		})
 	}
 	return out, nil
 }
 
-// unpack makes the tree of layer i, fetching its blob if it is not here.
-func (m *images) unpack(ctx context.Context, img *baseImage, i int, vertex digest.Digest) (store.Layer, error) {
-	d, diffID := img.manifest.Layers[i], img.config.RootFS.DiffIDs[i]
-	st := m.s.store
-	if l, err := st.LayerByDiffID(ctx, diffID); err == nil {
-		return l, nil
-	} else if !errors.Is(err, errs.ErrNotFound) {
-		return store.Layer{}, err
+// unpack makes the trees of all of img's layers, once: what one layer's tree
+// looks like may depend on those below it.
+func (m *images) unpack(ctx context.Context, img *baseImage, vertex digest.Digest) ([]store.Layer, error) {
+	img.mu.Lock()
+	defer img.mu.Unlock()
+	if img.trees != nil {
+		return img.trees, nil
 	}
-	if img.from != content.Fetcher(st) {
-		if err := m.fetch(ctx, img.from, d, vertex); err != nil {
-			return store.Layer{}, fmt.Errorf("fetch layer %s: %w", d.Digest, err)
+	if img.from != content.Fetcher(m.s.store) {
+		g, gctx := errgroup.WithContext(ctx)
+		g.SetLimit(4)
+		for i, d := range img.manifest.Layers {
+			g.Go(func() error {
+				if err := m.fetch(gctx, img, i, vertex); err != nil {
+					return fmt.Errorf("fetch layer %s: %w", d.Digest, err)
+				}
+				return nil
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return nil, err
 		}
 	}
-	l, err := st.Unpack(ctx, d, diffID)
-	var missing *layer.MissingLinkError
-	if !errors.As(err, &missing) {
-		return l, err
+	trees, err := m.s.store.UnpackStack(ctx, img.manifest.Layers, img.config.RootFS.DiffIDs)
+	if err != nil {
+		return nil, err
 	}
-	// A hard link into a layer below: that layer has to be there first.
-	var parents []store.LayerID
-	for j := range img.manifest.Layers[:i] {
-		p, err := m.unpack(ctx, img, j, vertex)
-		if err != nil {
-			return store.Layer{}, err
-		}
-		parents = append(parents, p.ID)
-	}
-	return st.UnpackOn(ctx, d, diffID, parents)
+	img.trees = trees
+	return trees, nil
 }
 
-func (m *images) fetch(ctx context.Context, from content.Fetcher, d image.Descriptor, vertex digest.Digest) error {
+// fetch brings the blob of layer i into the store, unless its tree is there.
+func (m *images) fetch(ctx context.Context, img *baseImage, i int, vertex digest.Digest) error {
+	d := img.manifest.Layers[i]
+	if _, err := m.s.store.LayerByDiffID(ctx, img.config.RootFS.DiffIDs[i]); err == nil {
+		return nil
+	}
 	unlock, err := m.s.store.Lock(ctx, "blob-"+d.Digest.String())
 	if err != nil {
 		return err
@@ -414,7 +424,7 @@ func (m *images) fetch(ctx context.Context, from content.Fetcher, d image.Descri
 	if ok, err := m.s.store.Exists(ctx, d); ok || err != nil {
 		return err
 	}
-	rc, err := from.Fetch(ctx, d)
+	rc, err := img.from.Fetch(ctx, d)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,3 @@
-//go:build engine
 
 package cli
 

@@ -1,0 +1,66 @@
+//go:build lead
+
+package build
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/mica-build/mica/build/export"
+	"github.com/mica-build/mica/content"
+	"github.com/mica-build/mica/content/archive"
+	"github.com/mica-build/mica/content/layout"
+	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/image"
+	"github.com/mica-build/mica/transfer"
+)
+
+// exportArchive writes the image as one tar, or as a layout directory.
+func (s *session) exportArchive(ctx context.Context, o output, img *export.Image) error {
+	root, err := transfer.Compress(ctx, s.store, img.Root, o.compress)
+	if err != nil {
+		return err
+	}
+	root.Platform, root.Annotations = nil, nil
+	names := make([]string, len(o.names))
+	for i, rf := range o.names {
+		names[i] = rf.String()
+	}
+	if o.Attrs["tar"] == "false" {
+		if o.Type != "oci" || o.Dest == "" || o.Dest == "-" {
+			return fmt.Errorf("tar=false: %w: it goes with type=oci and a dest directory", errs.ErrInvalid)
+		}
+		l, err := layout.Create(o.Dest)
+		if err != nil {
+			return err
+		}
+		return copyNamed(ctx, l, s.store, root, names)
+	}
+	return s.writeTo(o.Dest, func(w io.Writer) error {
+		a := archive.NewWriter(w)
+		if err := copyNamed(ctx, a, s.store, root, names); err != nil {
+			return err
+		}
+		return a.Close()
+	})
+}
+
+func copyNamed(ctx context.Context, dst interface {
+	content.Pusher
+	content.Tagger
+}, src content.Fetcher, root image.Descriptor, names []string,
+) error {
+	if _, err := content.Copy(ctx, dst, src, root, content.CopyOptions{Foreign: true}); err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		return dst.Tag(ctx, "", root)
+	}
+	for _, n := range names {
+		if err := dst.Tag(ctx, n, root); err != nil {
+			return err
+		}
+	}
+	return nil
+}
