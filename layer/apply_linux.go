@@ -55,6 +55,9 @@ func apply(ctx context.Context, r io.Reader, dir string, o ApplyOptions) (Stats,
 		a.made = map[entryKey]bool{}
 	}
 	defer a.dirs.flush()
+	if err := a.prepare(); err != nil {
+		return Stats{}, fmt.Errorf("apply layer: %w", err)
+	}
 	err = a.archive(bufio.NewReaderSize(r, copyBuffer))
 	if err == nil {
 		err = a.finishDirs()
@@ -63,6 +66,23 @@ func apply(ctx context.Context, r io.Reader, dir string, o ApplyOptions) (Stats,
 		return a.stats, fmt.Errorf("apply layer: %w", err)
 	}
 	return a.stats, nil
+}
+
+// prepare keeps what lies around the tree from showing in it: a default ACL.
+func (a *applier) prepare() error {
+	if a.o.Flat {
+		return nil
+	}
+	dir, err := a.dir("")
+	if err != nil {
+		return err
+	}
+	switch err := unix.Fremovexattr(dir.fd, defaultACL); err {
+	case nil, unix.ENODATA, unix.ENOTSUP:
+		return nil
+	default:
+		return fmt.Errorf("remove xattr %s: %w", defaultACL, err)
+	}
 }
 
 // archive reads the tar to its end and then what follows it.

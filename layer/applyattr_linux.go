@@ -41,28 +41,30 @@ func (a *applier) attrs(dir int, base string, h *tar.Header) error {
 			continue
 		}
 		name = decodeXattr.Replace(name)
-		if !carried(name) {
+		if !carried(name) || name == defaultACL {
 			continue
 		}
-		err := unix.Lsetxattr(procPath(dir, base), name, []byte(value), 0)
-		if err != nil && !a.canLose(name, h, err) {
-			return fmt.Errorf("set xattr %s: %w", name, err)
+		if err := a.setXattr(dir, base, name, value, h.Typeflag); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// canLose says that an xattr has no place here, and counts it.
-func (a *applier) canLose(name string, h *tar.Header, err error) bool {
-	ownedByFile := h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeDir && strings.HasPrefix(name, "user.")
+// setXattr sets one xattr, or counts it where it has no place.
+func (a *applier) setXattr(dir int, base, name, value string, typ byte) error {
+	err := unix.Lsetxattr(procPath(dir, base), name, []byte(value), 0)
+	special := typ != tar.TypeReg && typ != tar.TypeDir && strings.HasPrefix(name, "user.")
 	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, unix.ENOTSUP):
-	case errors.Is(err, unix.EPERM) && (a.o.NoOwner || ownedByFile):
+	case errors.Is(err, unix.EPERM) && (a.o.NoOwner || special):
 	default:
-		return false
+		return fmt.Errorf("set xattr %s: %w", name, err)
 	}
 	a.stats.LostXattrs++
-	return true
+	return nil
 }
 
 // fillHeader describes a file of another tree as a tar would.

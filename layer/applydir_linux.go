@@ -247,6 +247,7 @@ type lateDir struct {
 	path  string
 	mode  uint32
 	mtime unix.Timespec
+	acl   string // default ACL, which new entries would inherit
 }
 
 // dirAttrs gives a directory its attributes, and the caller the right to write
@@ -263,7 +264,10 @@ func (a *applier) dirAttrs(dir int, base, p string, h *tar.Header) error {
 	if err != nil {
 		return err
 	}
-	a.late[idOf(&st)] = lateDir{path: p, mode: mode, mtime: timespec(h.ModTime)}
+	a.late[idOf(&st)] = lateDir{
+		path: p, mode: mode, mtime: timespec(h.ModTime),
+		acl: h.PAXRecords[xattrRecord+defaultACL],
+	}
 	return nil
 }
 
@@ -295,6 +299,11 @@ func (a *applier) finishDir(id fileID, l lateDir) error {
 	}
 	if idOf(&st) != id {
 		return nil
+	}
+	if l.acl != "" {
+		if err := a.setXattr(fd, ".", defaultACL, l.acl, tar.TypeDir); err != nil {
+			return err
+		}
 	}
 	if err := unix.UtimesNanoAt(fd, ".", []unix.Timespec{l.mtime, l.mtime}, 0); err != nil {
 		return err

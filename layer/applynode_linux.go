@@ -120,7 +120,7 @@ func (a *applier) putLink(dir *dirHandle, base, p string, h *tar.Header) error {
 	}
 	from, name, err := safepath.OpenParent(a.root, target)
 	if missing(err) {
-		return a.copyParent(dir, base, p, target)
+		return a.copyParent(dir, base, p, target, h)
 	}
 	if err != nil {
 		return fmt.Errorf("hard link to %s: %w", target, err)
@@ -131,7 +131,7 @@ func (a *applier) putLink(dir *dirHandle, base, p string, h *tar.Header) error {
 	st, err := lstatat(fromFD, name)
 	switch {
 	case err == unix.ENOENT || err == nil && isWhiteout(&st):
-		return a.copyParent(dir, base, p, target)
+		return a.copyParent(dir, base, p, target, h)
 	case err != nil:
 		return fmt.Errorf("hard link to %s: %w", target, err)
 	case isDir(&st):
@@ -155,8 +155,7 @@ func (a *applier) linkAttrs(dir int, base string, st *unix.Stat_t, h *tar.Header
 }
 
 // copyParent copies a file of the parents, to which the layer has a hard link.
-func (a *applier) copyParent(dir *dirHandle, base, p, target string) error {
-	missing := &MissingLinkError{Name: p, Target: target}
+func (a *applier) copyParent(dir *dirHandle, base, p, target string, link *tar.Header) error {
 	parent, name := path.Split(target)
 	m, err := a.parentDir(strings.TrimSuffix(parent, "/"))
 	if err != nil {
@@ -168,7 +167,7 @@ func (a *applier) copyParent(dir *dirHandle, base, p, target string) error {
 		return fmt.Errorf("hard link to %s: %w", target, err)
 	}
 	if !ok || isDir(&st) {
-		return missing
+		return &MissingLinkError{Name: p, Target: target}
 	}
 	x, err := readAttrsAt(at.fd, name)
 	if err != nil {
@@ -176,9 +175,17 @@ func (a *applier) copyParent(dir *dirHandle, base, p, target string) error {
 	}
 	h := &tar.Header{}
 	fillHeader(h, &st, x)
+	if err := a.copyNode(dir, base, p, h, at.fd, name, &st); err != nil {
+		return err
+	}
+	return a.linkAttrs(dir.fd, base, &st, link)
+}
+
+// copyNode puts a copy of one entry of the parents into the tree.
+func (a *applier) copyNode(dir *dirHandle, base, p string, h *tar.Header, from int, name string, st *unix.Stat_t) (err error) {
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
-		fd, err := openat(at.fd, name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+		fd, err := openat(from, name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 		if err != nil {
 			return err
 		}
@@ -191,7 +198,7 @@ func (a *applier) copyParent(dir *dirHandle, base, p, target string) error {
 		return a.put(dir, base, p, h, io.LimitReader(f, st.Size))
 	case unix.S_IFLNK:
 		h.Typeflag = tar.TypeSymlink
-		if h.Linkname, err = readlinkat(at.fd, name, st.Size); err != nil {
+		if h.Linkname, err = readlinkat(from, name, st.Size); err != nil {
 			return err
 		}
 	case unix.S_IFIFO:
@@ -203,7 +210,7 @@ func (a *applier) copyParent(dir *dirHandle, base, p, target string) error {
 		}
 		h.Devmajor, h.Devminor = int64(unix.Major(st.Rdev)), int64(unix.Minor(st.Rdev))
 	default:
-		return missing
+		return fmt.Errorf("copy %s: mode %o: %w", name, st.Mode, errs.ErrUnsupported)
 	}
 	return a.put(dir, base, p, h, nil)
 }

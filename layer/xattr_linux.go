@@ -18,6 +18,7 @@ const (
 	trustedOverlay = "trusted.overlay."
 	userOverlay    = "user.overlay."
 	capabilityAttr = "security.capability"
+	defaultACL     = "system.posix_acl_default"
 )
 
 // UserXattr says whether trees made by this process carry the marks of

@@ -38,7 +38,10 @@ func (w *walker) close() {
 
 // push puts a path in front of what is left to resolve.
 func (w *walker) push(path string) error {
-	if len(path) >= unix.PathMax {
+	switch {
+	case strings.IndexByte(path, 0) >= 0:
+		return unix.EINVAL
+	case len(path) >= unix.PathMax:
 		return unix.ENAMETOOLONG
 	}
 	if strings.HasPrefix(path, "/") {
