@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/moby/buildkit/util/gitutil"
 	"golang.org/x/sys/unix"
@@ -26,6 +27,7 @@ type mirror struct {
 	dir    string
 	remote remote
 	git    gitRunner
+	now    func() time.Time
 }
 
 func (c *Client) gitDir() (string, error) { return c.subdir("git") }
@@ -41,7 +43,7 @@ func (c *Client) mirror(r remote, object string, git gitRunner) (mirror, error) 
 	if len(object) == 64 {
 		id += "-sha256"
 	}
-	m := mirror{dir: filepath.Join(dir, id), remote: r, git: git}
+	m := mirror{dir: filepath.Join(dir, id), remote: r, git: git, now: c.now}
 	m.git.dir = m.dir
 	return m, nil
 }
@@ -92,13 +94,13 @@ func (m mirror) fill(ctx context.Context, object, ref string) error {
 func (m mirror) mark(object string) string { return "refs/mica/" + object }
 
 // has reads the mark without git: it is always a file of its own, since refs
-// are never packed here. It also notes the use.
+// are never packed here. It also notes the use, which only delays pruning.
 func (m mirror) has(object string) bool {
 	raw, err := os.ReadFile(filepath.Join(m.dir, m.mark(object)))
 	if err != nil || strings.TrimSpace(string(raw)) != object {
 		return false
 	}
-	touchNow(m.dir)
+	_ = os.Chtimes(m.dir, m.now(), m.now())
 	return true
 }
 
@@ -167,7 +169,9 @@ func (m mirror) fetchAll(ctx context.Context, ref string) error {
 }
 
 func (m mirror) fetchArgs(ctx context.Context, args []string) error {
-	_, err := m.git.run(ctx, append([]string{"fetch", "--quiet", "--no-tags", "--no-write-fetch-head"}, args...)...)
+	// Packs are durable when git says so, the loose files of a small fetch are not.
+	fetch := []string{"-c", "fetch.unpackLimit=1", "fetch", "--quiet", "--no-tags", "--no-write-fetch-head"}
+	_, err := m.git.run(ctx, append(fetch, args...)...)
 	return err
 }
 

@@ -84,11 +84,19 @@ func (g gitRunner) run(ctx context.Context, args ...string) ([]byte, error) {
 	}
 	if err := runIsolated(cmd); err != nil {
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("git %s: %w", args[0], context.Cause(ctx))
+			return nil, fmt.Errorf("git %s: %w", verb(args), context.Cause(ctx))
 		}
-		return nil, &gitError{verb: args[0], said: g.redact(said.String()), err: err}
+		return nil, &gitError{verb: verb(args), said: g.redact(said.String()), err: err}
 	}
 	return out.Bytes(), nil
+}
+
+// verb is git's command, past the settings before it.
+func verb(args []string) string {
+	for len(args) > 2 && args[0] == "-c" {
+		args = args[2:]
+	}
+	return args[0]
 }
 
 func (g gitRunner) args(args []string) []string {

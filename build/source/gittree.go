@@ -23,12 +23,6 @@ func mkdir(path string) error {
 	return os.Chmod(path, 0o755)
 }
 
-// touchNow notes the use of a path. Best effort: it only delays pruning.
-func touchNow(path string) {
-	now := time.Now()
-	_ = os.Chtimes(path, now, now)
-}
-
 // subtree finds a directory in a tree that nobody else changes, stepping only
 // from directory to directory: a symbolic link on the way, which would lead out
 // of the tree, is an error.
