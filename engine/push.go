@@ -10,6 +10,7 @@ import (
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/image"
 	"github.com/mica-build/mica/ref"
+	"github.com/mica-build/mica/transfer"
 )
 
 // PushOptions configure Push. The zero value works.
@@ -44,7 +45,7 @@ func (e *Engine) Push(ctx context.Context, name string, o PushOptions) (Pushed, 
 	if target, err = e.pushable(ctx, target, o.Platform); err != nil {
 		return Pushed{}, err
 	}
-	packed, err := e.compress(ctx, target)
+	packed, err := transfer.Compress(ctx, e.store, target, transfer.Options{Kind: "gzip"})
 	if err != nil {
 		return Pushed{}, err
 	}
@@ -78,7 +79,11 @@ func (e *Engine) pushable(ctx context.Context, target image.Descriptor, platform
 		_, d, err := e.manifest(ctx, target, *platform)
 		return d, err
 	}
-	x, err := e.index(ctx, target)
+	raw, err := e.store.ReadBlob(ctx, target.Digest)
+	if err != nil {
+		return target, err
+	}
+	x, err := image.ParseIndex(raw)
 	if err != nil {
 		return target, err
 	}

@@ -112,9 +112,17 @@ func printCacheVerbose(w io.Writer, list []engine.CacheEntry, now time.Time, tot
 	tw := tabwriter.NewWriter(w, 1, 8, 1, '\t', 0)
 	for _, c := range cacheRows(list, now) {
 		fields := [][2]string{
-			{"ID", c.ID}, {"Parents", c.Parents}, {"Created at", c.CreatedAt}, {"Mutable", c.Mutable},
-			{"Reclaimable", c.Reclaimable}, {"Shared", c.Shared}, {"Size", c.Size}, {"Description", c.Description},
-			{"Usage count", c.UsageCount}, {"Last used", c.LastUsedSince}, {"Type", c.Type},
+			{"ID", c.ID},
+			{"Parents", c.Parents},
+			{"Created at", c.CreatedAt},
+			{"Mutable", c.Mutable},
+			{"Reclaimable", c.Reclaimable},
+			{"Shared", c.Shared},
+			{"Size", c.Size},
+			{"Description", c.Description},
+			{"Usage count", c.UsageCount},
+			{"Last used", c.LastUsedSince},
+			{"Type", c.Type},
 		}
 		for _, f := range fields {
 			if f[1] != "" {
