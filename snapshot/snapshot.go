@@ -7,6 +7,7 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strconv"
 )
@@ -47,7 +48,9 @@ func NewTree(f *os.File, settle, closer func() error) *Tree {
 	return &Tree{f: f, settle: settle, close: closer}
 }
 
-// File is the open root directory: a detached mount or a plain directory.
+// File is the open root directory: a detached mount or a plain directory. It is
+// for system calls that take a directory (openat, move_mount) and may have been
+// opened with O_PATH, so it is not to be read: read Path.
 // It stays the Tree's; it is good until Close.
 func (t *Tree) File() *os.File { return t.f }
 
@@ -67,13 +70,13 @@ func (t *Tree) Settle() error {
 // Close releases the tree. It may be called twice.
 func (t *Tree) Close() error {
 	err := t.f.Close()
+	if errors.Is(err, os.ErrClosed) {
+		return nil
+	}
 	if t.close != nil {
-		c := t.close
-		t.close = nil
-		if cerr := c(); err == nil {
+		if cerr := t.close(); err == nil {
 			err = cerr
 		}
-		return err
 	}
-	return nil
+	return err
 }

@@ -3,6 +3,7 @@
 package overlay
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,8 +13,26 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/internal/testenv"
+	"github.com/mica-build/mica/snapshot"
+	"github.com/mica-build/mica/snapshot/snapshottest"
 )
+
+func TestConformance(t *testing.T) {
+	testenv.Overlay(t)
+	snapshottest.Run(t, func(testing.TB) snapshot.Mounter { return New() })
+}
+
+func TestTooManyLayers(t *testing.T) {
+	r := snapshot.Request{}
+	for i := range MaxLayers + 1 {
+		r.Lower = append(r.Lower, fmt.Sprint("/layer/", i))
+	}
+	if _, err := New().Mount(t.Context(), r); !errors.Is(err, errs.ErrUnsupported) {
+		t.Errorf("error %v, want ErrUnsupported", err)
+	}
+}
 
 func TestDistinct(t *testing.T) {
 	tests := []struct {
@@ -58,7 +77,7 @@ func layers(t *testing.T, n int) []string {
 func TestMountWays(t *testing.T) {
 	testenv.Overlay(t)
 	const n = 120
-	s := stack{lower: layers(t, n), upper: t.TempDir(), userxattr: !initialUserNamespace()}
+	s := stack{lower: layers(t, n), volatile: true, userxattr: !initialUserNamespace()}
 	for _, way := range []struct {
 		name  string
 		mount func(*stack) (*os.File, error)
@@ -68,9 +87,8 @@ func TestMountWays(t *testing.T) {
 	} {
 		t.Run(way.name, func(t *testing.T) {
 			s := s
-			s.upper, s.work, s.volatile = "", "", true
 			if way.name == "fsconfig" {
-				s.upper, s.work = t.TempDir(), ""
+				s.upper = t.TempDir()
 				s.work = filepath.Join(filepath.Dir(s.upper), "work")
 				if err := os.Mkdir(s.work, 0o755); err != nil {
 					t.Fatal(err)
