@@ -121,6 +121,10 @@ func (d *digester) below(e *entry) {
 	d.text("") // no file has this name: the directory ends here
 }
 
+// onTheWay marks, above the bits of st_mode, a directory that patterns take
+// only for what is in it: where its copy exists already, that makes a difference.
+const onTheWay = 1 << 16
+
 // add adds an entry without its name.
 func (d *digester) add(e *entry) {
 	kind, perm := e.kind(), e.st.Mode&0o7777
@@ -129,6 +133,9 @@ func (d *digester) add(e *entry) {
 	}
 	if kind == unix.S_IFLNK {
 		perm = 0o777
+	}
+	if !e.taken {
+		perm |= onTheWay
 	}
 	d.num(uint64(kind | perm))
 	owner := ownerOf(d.src, e)

@@ -100,6 +100,9 @@ func (s *scanner) glob(ctx context.Context, named string, follow bool) ([]select
 	var found []selected
 	err := s.expand(named, follow, func(at string, st *unix.Stat_t) error {
 		tree, err := s.scan(ctx, at, st)
+		if err == nil && tree != nil && follow && tree.kind() == unix.S_IFLNK {
+			tree, err = s.at(ctx, at, true)
+		}
 		if err == nil && tree != nil {
 			found = append(found, selected{at, path.Base(at), tree})
 		}

@@ -4,6 +4,7 @@ package statindex
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
@@ -152,5 +153,6 @@ func settled(st *unix.Stat_t, began time.Time) bool {
 type sum [sha256.Size]byte
 
 func (s sum) digest() digest.Digest {
-	return digest.NewDigestFromBytes(digest.SHA256, s[:])
+	text := append(make([]byte, 0, 71), "sha256:"...)
+	return digest.Digest(hex.AppendEncode(text, s[:]))
 }
