@@ -78,38 +78,26 @@ func (l *launch) listen(c *net.UnixConn) error {
 		if err != nil {
 			return fmt.Errorf("listen to sandbox: %w", err)
 		}
-		if oobn > 0 {
-			if err := l.openTerminal(oob[:oobn]); err != nil {
+		// A read ends after a message that carries descriptors.
+		for i, kind := range buf[:n] {
+			switch kind {
+			case inside.MsgError:
+				rest, _ := io.ReadAll(c)
+				return startError(append(buf[i:n:n], rest...))
+			case inside.MsgTTY:
+				err = l.openTerminal(oob[:oobn])
+			case inside.MsgReady:
+				ready = true
+			}
+			if err != nil {
 				return err
 			}
-		}
-		for _, b := range buf[:n] {
-			if b == inside.MsgError {
-				break
-			}
-			ready = ready || b == inside.MsgReady
-		}
-		if i := indexError(buf[:n]); i >= 0 {
-			rest, _ := io.ReadAll(c)
-			return startError(append(buf[i:n:n], rest...))
 		}
 	}
 	if !ready {
 		return errors.New("the sandbox died while it was set up")
 	}
 	return nil
-}
-
-// indexError finds an error message: it may follow others in one read.
-func indexError(b []byte) int {
-	for i, c := range b {
-		switch c {
-		case inside.MsgReady, inside.MsgTTY:
-		case inside.MsgError:
-			return i
-		}
-	}
-	return -1
 }
 
 func startError(msg []byte) error {
@@ -123,15 +111,19 @@ func startError(msg []byte) error {
 	return fmt.Errorf("set up sandbox: %w", text)
 }
 
-// openTerminal takes the terminal from a control message and connects it.
+// openTerminal takes the terminal that the sandbox has opened from a control
+// message and connects it.
 func (l *launch) openTerminal(oob []byte) error {
 	msgs, err := unix.ParseSocketControlMessage(oob)
-	if err != nil || len(msgs) != 1 {
-		return fmt.Errorf("terminal: unexpected message: %w", err)
+	if err != nil {
+		return fmt.Errorf("terminal: %w", err)
+	}
+	if len(msgs) != 1 {
+		return fmt.Errorf("terminal: %d messages instead of one", len(msgs))
 	}
 	fds, err := unix.ParseUnixRights(&msgs[0])
 	if err != nil || len(fds) != 1 {
-		return fmt.Errorf("terminal: unexpected message: %w", err)
+		return fmt.Errorf("terminal: %d descriptors instead of one: %w", len(fds), err)
 	}
 	unix.CloseOnExec(fds[0])
 	if err := unix.SetNonblock(fds[0], true); err != nil {

@@ -82,7 +82,7 @@ func (l *launch) closeFiles() {
 	}
 }
 
-// defer_ adds to what is undone when the process has ended.
+// later adds to what is undone when the process has ended.
 func (l *launch) later(f func() error) { l.p.cleanup = append(l.p.cleanup, f) }
 
 func (l *launch) fillUser() (err error) {

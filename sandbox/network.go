@@ -2,16 +2,78 @@
 
 package sandbox
 
-import "golang.org/x/sys/unix"
+import (
+	"fmt"
+	"os"
+	"sync"
 
-func (l *launch) fillNetwork() (err error) {
-	c := &l.config
-	if l.s.Network != Host && !l.r.Rootless {
+	"golang.org/x/sys/unix"
+
+	"github.com/mica-build/mica/sandbox/network"
+)
+
+// bridge is the Runner's way to the bridge network, made when first used.
+type bridge struct {
+	once sync.Once
+	b    network.Bridge
+}
+
+func (r *Runner) network() *network.Bridge {
+	r.bridge.once.Do(func() {
+		r.bridge.b.StateDir = r.StateDir
+		r.bridge.b.Log = r.Log
+	})
+	return &r.bridge.b
+}
+
+// Close frees what the Runner keeps for its next sandboxes, which the end of
+// the program does too. The Runner may still be used.
+func (r *Runner) Close() error { return r.network().Close() }
+
+// capNetAdmin lets a process change its network namespace.
+const capNetAdmin = 1 << unix.CAP_NET_ADMIN
+
+// fillNetwork chooses the network namespace and writes the files that tell the
+// process about the network.
+func (l *launch) fillNetwork() error {
+	conf, gateway := hostResolv(), ""
+	switch {
+	case l.s.Network == None:
 		l.attr.Sys.Cloneflags |= unix.CLONE_NEWNET
-		c.Net.Private = true
+		l.config.Net.Private = true
+	case l.s.Network == Host || l.r.Rootless:
+		gateway = "127.0.0.1"
+	default:
+		ns, err := l.bridge()
+		if err != nil {
+			return err
+		}
+		gateway = ns.Gateway.String()
+		conf = withServers(conf, ns.Resolv.Servers)
 	}
-	c.Resolv = hostResolv()
-	c.Hosts, err = l.s.hostsFile("")
+	if len(l.s.DNS) > 0 {
+		conf = withServers(conf, l.s.DNS)
+	}
+	l.config.Resolv = conf
+	var err error
+	l.config.Hosts, err = l.s.hostsFile(gateway)
 	return err
 }
-func (l *launch) fillCgroup() error { return nil }
+
+// bridge gets a network namespace for the process. Another may use it later,
+// unless this one could change it.
+func (l *launch) bridge() (*network.Namespace, error) {
+	b := l.r.network()
+	ns, err := b.Get()
+	if err != nil {
+		return nil, err
+	}
+	reuse := l.config.Caps&capNetAdmin == 0
+	l.later(func() error { return b.Put(ns, reuse) })
+	fd, err := unix.FcntlInt(ns.File.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, fmt.Errorf("network namespace: %w", err)
+	}
+	l.config.Net.NS = l.addFile(os.NewFile(uintptr(fd), "netns"))
+	return ns, nil
+}

@@ -34,6 +34,7 @@ type Runner struct {
 
 	exe     readonlyExe
 	filters filters
+	bridge  bridge
 }
 
 func (r *Runner) log() *slog.Logger {

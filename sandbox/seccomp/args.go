@@ -5,52 +5,70 @@ import (
 	"golang.org/x/net/bpf"
 )
 
+// Where a test goes on.
+const (
+	next = iota // to the instruction after it
+	pass        // the argument matches
+	fail        // it does not
+)
+
+// A test is an instruction; of a jump, t and f say where it goes.
+type test struct {
+	bpf.RawInstruction
+	t, f int
+}
+
 // conditional is code that returns r's action when all its arguments match and
 // otherwise runs no, which returns.
 func conditional(r rule, no []bpf.RawInstruction) []bpf.RawInstruction {
-	yes := []bpf.RawInstruction{ret(r.action)}
-	for i := len(r.args) - 1; i >= 0; i-- {
-		yes = compare(r.args[i], yes, no)
+	var parts [][]test
+	size := 1 // the return
+	for _, a := range r.args {
+		p := compare(a)
+		parts = append(parts, p)
+		size += len(p)
 	}
-	return yes
+	out := make([]bpf.RawInstruction, 0, size+len(no))
+	for _, p := range parts {
+		end := len(out) + len(p) // where the next argument's test begins
+		for _, i := range p {
+			target := map[int]int{next: len(out) + 1, pass: end, fail: size}
+			if i.t != i.f {
+				i.Jt, i.Jf = uint8(target[i.t]-len(out)-1), uint8(target[i.f]-len(out)-1)
+			}
+			out = append(out, i.RawInstruction)
+		}
+	}
+	return append(append(out, ret(r.action)), no...)
 }
 
-// compare tests a 64 bit argument, the high word first. The code in no is
-// repeated; profiles have one or two short conditions a call.
-func compare(a specs.LinuxSeccompArg, yes, no []bpf.RawInstruction) []bpf.RawInstruction {
+// compare tests a 64 bit argument, the high word first.
+func compare(a specs.LinuxSeccompArg) []test {
+	// Little endian, as every architecture of the tables is.
 	off := uint32(offArgs + 8*a.Index)
-	lo, hi := off, off+4
-	if bigEndian {
-		lo, hi = hi, lo
-	}
+	lo, hi := test{RawInstruction: load(off)}, test{RawInstruction: load(off + 4)}
 	vlo, vhi := uint32(a.Value), uint32(a.Value>>32)
 	switch a.Op {
-	case specs.OpNotEqual:
-		return compare(specs.LinuxSeccompArg{Index: a.Index, Value: a.Value, Op: specs.OpEqualTo}, no, yes)
-	case specs.OpLessThan:
-		return compare(specs.LinuxSeccompArg{Index: a.Index, Value: a.Value, Op: specs.OpGreaterEqual}, no, yes)
-	case specs.OpLessEqual:
-		return compare(specs.LinuxSeccompArg{Index: a.Index, Value: a.Value, Op: specs.OpGreaterThan}, no, yes)
 	case specs.OpMaskedEqual:
-		low := block(branch(opJEq, uint32(a.ValueTwo), yes, no), load(lo), and(vlo))
-		return block(branch(opJEq, uint32(a.ValueTwo>>32), low, no), load(hi), and(vhi))
+		return []test{
+			hi, {RawInstruction: and(vhi)}, jump(opJEq, uint32(a.ValueTwo>>32), next, fail),
+			lo, {RawInstruction: and(vlo)}, jump(opJEq, uint32(a.ValueTwo), pass, fail),
+		}
 	case specs.OpEqualTo:
-		low := block(branch(opJEq, vlo, yes, no), load(lo))
-		return block(branch(opJEq, vhi, low, no), load(hi))
+		return []test{hi, jump(opJEq, vhi, next, fail), lo, jump(opJEq, vlo, pass, fail)}
+	case specs.OpNotEqual:
+		return []test{hi, jump(opJEq, vhi, next, pass), lo, jump(opJEq, vlo, fail, pass)}
+	case specs.OpGreaterThan:
+		return []test{hi, jump(opJGt, vhi, pass, next), jump(opJEq, vhi, next, fail), lo, jump(opJGt, vlo, pass, fail)}
+	case specs.OpGreaterEqual:
+		return []test{hi, jump(opJGt, vhi, pass, next), jump(opJEq, vhi, next, fail), lo, jump(opJGe, vlo, pass, fail)}
+	case specs.OpLessEqual:
+		return []test{hi, jump(opJGt, vhi, fail, next), jump(opJEq, vhi, next, pass), lo, jump(opJGt, vlo, fail, pass)}
+	default: // specs.OpLessThan
+		return []test{hi, jump(opJGt, vhi, fail, next), jump(opJEq, vhi, next, pass), lo, jump(opJGe, vlo, fail, pass)}
 	}
-	op := uint16(opJGt)
-	if a.Op == specs.OpGreaterEqual {
-		op = opJGe
-	}
-	low := block(branch(op, vlo, yes, no), load(lo))
-	equal := branch(opJEq, vhi, low, no)
-	return block(branch(opJGt, vhi, yes, equal), load(hi))
 }
 
-// block puts head before body.
-func block(body []bpf.RawInstruction, head ...bpf.RawInstruction) []bpf.RawInstruction {
-	return append(head, body...)
+func jump(op uint16, k uint32, t, f int) test {
+	return test{bpf.RawInstruction{Op: op, K: k}, t, f}
 }
-
-// bigEndian is false on every architecture of the tables.
-const bigEndian = false

@@ -143,6 +143,11 @@ func rulesOf(p *specs.LinuxSeccomp, x abi) (map[uint32][]rule, error) {
 		if err != nil {
 			return nil, err
 		}
+		for _, a := range call.Args {
+			if err := checkArg(a); err != nil {
+				return nil, err
+			}
+		}
 		for _, name := range call.Names {
 			if nr, ok := numbers[name]; ok {
 				rules[nr] = append(rules[nr], rule{call.Args, act})
@@ -152,14 +157,26 @@ func rulesOf(p *specs.LinuxSeccomp, x abi) (map[uint32][]rule, error) {
 	return rules, nil
 }
 
+func checkArg(a specs.LinuxSeccompArg) error {
+	switch a.Op {
+	case specs.OpEqualTo, specs.OpNotEqual, specs.OpLessThan, specs.OpLessEqual, specs.OpGreaterThan, specs.OpGreaterEqual, specs.OpMaskedEqual:
+		if a.Index < 6 {
+			return nil
+		}
+	}
+	return fmt.Errorf("seccomp condition %s on argument %d: %w", a.Op, a.Index, errs.ErrUnsupported)
+}
+
 // answer gives the segment of one call. A rule without conditions holds
 // whatever others say; several rules with conditions are tried in turn.
 func answer(nr uint32, rules []rule, fallback uint32) segment {
 	code := []bpf.RawInstruction{ret(fallback)}
-	for _, r := range slices.Backward(rules) {
+	for _, r := range rules {
 		if len(r.args) == 0 {
 			return segment{start: nr, value: r.action}
 		}
+	}
+	for _, r := range slices.Backward(rules) {
 		code = conditional(r, code)
 	}
 	return segment{start: nr, code: code}

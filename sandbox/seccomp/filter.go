@@ -46,18 +46,14 @@ func ret(action uint32) bpf.RawInstruction {
 	return bpf.RawInstruction{Op: opRet, K: action}
 }
 func and(k uint32) bpf.RawInstruction { return bpf.RawInstruction{Op: opAnd, K: k} }
-func jump(op uint16, k uint32, jt, jf uint8) bpf.RawInstruction {
-	return bpf.RawInstruction{Op: op, K: k, Jt: jt, Jf: jf}
-}
 
-// branch tests A: when it holds, yes runs, otherwise no. Both must return or,
-// when fall is given to the last, run off their end.
+// branch tests A: when it holds, yes runs, otherwise no. Both must return.
 func branch(op uint16, k uint32, yes, no []bpf.RawInstruction) []bpf.RawInstruction {
 	out := make([]bpf.RawInstruction, 0, 2+len(yes)+len(no))
 	if len(no) <= 255 {
-		out = append(out, jump(op, k, uint8(len(no)), 0))
+		out = append(out, bpf.RawInstruction{Op: op, K: k, Jt: uint8(len(no))})
 	} else {
-		out = append(out, jump(op, k, 0, 1), bpf.RawInstruction{Op: opJA, K: uint32(len(no))})
+		out = append(out, bpf.RawInstruction{Op: op, K: k, Jf: 1}, bpf.RawInstruction{Op: opJA, K: uint32(len(no))})
 	}
 	return append(append(out, no...), yes...)
 }

@@ -82,13 +82,8 @@ type Rlimit struct {
 
 // Net is how the network namespace is set up.
 type Net struct {
-	Private bool // the namespace is the sandbox's own: bring lo up
-	// NS is the descriptor of a prepared namespace to enter, 0 for none.
-	NS int
-	// Addr, when set, is given to eth0, with Gateway as default route.
-	Addr    string // CIDR
-	Gateway string
-	MTU     int
+	Private bool // the namespace is new: bring lo up
+	NS      int  // the descriptor of a prepared namespace to enter, 0 for none
 }
 
 // Kinds of message on the control socket, each a byte before the text.

@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setupNet brings up the interfaces of the sandbox's own network namespace.
+// setupNet enters a prepared network namespace, or brings up the loopback of
+// the one that the sandbox was started in.
 func setupNet(n *Net) error {
 	if n.NS != 0 {
 		if err := unix.Setns(n.NS, unix.CLONE_NEWNET); err != nil {
@@ -20,23 +21,18 @@ func setupNet(n *Net) error {
 	if !n.Private {
 		return nil
 	}
-	return linkUp("lo")
-}
-
-// linkUp sets the interface's up flag.
-func linkUp(name string) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("socket: %w", err)
 	}
 	defer unix.Close(fd)
-	ifr, err := unix.NewIfreq(name)
+	ifr, err := unix.NewIfreq("lo")
 	if err != nil {
 		return err
 	}
 	ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
 	if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCSIFFLAGS, uintptr(unsafe.Pointer(ifr))); e != 0 {
-		return fmt.Errorf("bring %s up: %w", name, e)
+		return fmt.Errorf("bring lo up: %w", e)
 	}
 	return nil
 }
