@@ -41,12 +41,18 @@ type Client struct {
 	// file:// URL or absolute path. Off, such a request is refused, as builds
 	// may come from people who must not read this machine's files.
 	AllowLocal bool
+	// Once makes the client ask a server only once about each URL and each ref,
+	// so that all steps of the build it serves see the same answer.
+	Once bool
 	// Git is the git program. Empty means git from PATH.
 	Git string
 	// Log receives what is worth knowing afterwards. Nil discards.
 	Log *slog.Logger
 	// Now is the clock. Nil means time.Now.
 	Now func() time.Time
+
+	bodies memo[httpRecord]
+	refs   memo[GitResult]
 }
 
 func (c *Client) log() *slog.Logger {

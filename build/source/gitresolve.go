@@ -30,7 +30,7 @@ func (c *Client) ResolveGit(ctx context.Context, r GitRequest) (*GitResult, erro
 func (c *Client) resolveGit(ctx context.Context, s gitSpec) (*GitResult, error) {
 	found, pinned, err := s.pinned()
 	if err == nil && !pinned {
-		found, err = c.askRemote(ctx, s)
+		found, err = c.askOnce(ctx, s)
 	}
 	if err != nil {
 		return nil, err
@@ -72,6 +72,19 @@ func (s gitSpec) pinned() (*GitResult, bool, error) {
 		ref = "refs/heads/" + ref
 	}
 	return &GitResult{Commit: s.checksum, Object: s.checksum, Ref: ref}, true, nil
+}
+
+// askOnce gives an answer that the caller may change.
+func (c *Client) askOnce(ctx context.Context, s gitSpec) (*GitResult, error) {
+	key := s.remote.url + "#" + s.ref
+	if res, ok := c.refs.recall(key); ok && c.Once {
+		return &res, nil
+	}
+	res, err := c.askRemote(ctx, s)
+	if err == nil {
+		c.refs.note(key, *res)
+	}
+	return res, err
 }
 
 func (c *Client) askRemote(ctx context.Context, s gitSpec) (*GitResult, error) {

@@ -93,11 +93,15 @@ func (c *Client) fetchHTTP(ctx context.Context, r HTTPRequest) (*HTTPResult, err
 		}
 		old = nil // whether it is current no longer matters
 	}
+	if rec, ok := c.bodies.recall(entry.id); ok && c.Once && old != nil && rec.Digest == old.Digest {
+		return a.placed(r.URL, rec, entry), nil
+	}
 	d := download{client: c, url: r.URL, attrs: a, entry: entry}
 	rec, err := d.run(ctx, old)
 	if err != nil {
 		return nil, err
 	}
+	c.bodies.note(entry.id, rec)
 	return a.placed(r.URL, rec, entry), nil
 }
 
