@@ -67,6 +67,12 @@ func archive(t testing.TB, entries ...e) []byte {
 	return buf.Bytes()
 }
 
+// mine are options with which the caller needs no rights over owners.
+func mine(o ApplyOptions) ApplyOptions {
+	o.NoOwner = os.Geteuid() != 0
+	return o
+}
+
 // brief describes a tree in one word an entry.
 func brief(t testing.TB, dir string) map[string]string {
 	t.Helper()
@@ -154,7 +160,7 @@ func TestApply(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			out := t.TempDir()
-			if _, err := Apply(t.Context(), bytes.NewReader(archive(t, tt.entries...)), out, ApplyOptions{}); err != nil {
+			if _, err := Apply(t.Context(), bytes.NewReader(archive(t, tt.entries...)), out, mine(ApplyOptions{})); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(tt.want, brief(t, out)); diff != "" {
@@ -194,7 +200,7 @@ func TestApplyFlat(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			out := t.TempDir()
 			for _, entries := range [][]e{base, tt.entries} {
-				if _, err := Apply(t.Context(), bytes.NewReader(archive(t, entries...)), out, ApplyOptions{Flat: true}); err != nil {
+				if _, err := Apply(t.Context(), bytes.NewReader(archive(t, entries...)), out, mine(ApplyOptions{Flat: true})); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -297,7 +303,7 @@ func TestApplyHostile(t *testing.T) {
 				top.settle()
 				before := scan(t, top.dir)
 				data := archive(t, tt.entries(top.dir)...)
-				_, err := Apply(t.Context(), bytes.NewReader(data), top.path("tree"), ApplyOptions{Flat: flat})
+				_, err := Apply(t.Context(), bytes.NewReader(data), top.path("tree"), mine(ApplyOptions{Flat: flat}))
 				if !errors.Is(err, tt.err) && !(tt.err == errLink && isMissingLink(err)) {
 					t.Errorf("got %v, want %v", err, tt.err)
 				}
@@ -344,7 +350,7 @@ func TestApplyMalformed(t *testing.T) {
 		{"fails after the end", io.MultiReader(bytes.NewReader(whole), errReader{failing}), failing},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if _, err := Apply(t.Context(), tt.in, t.TempDir(), ApplyOptions{}); !errors.Is(err, tt.err) {
+			if _, err := Apply(t.Context(), tt.in, t.TempDir(), mine(ApplyOptions{})); !errors.Is(err, tt.err) {
 				t.Errorf("got %v, want %v", err, tt.err)
 			}
 		})
@@ -359,7 +365,7 @@ func TestApplyLimitsAndStats(t *testing.T) {
 	data := archive(t, dir("d"), file("d/f", strings.Repeat("x", 600)), file("n/m/g", strings.Repeat("y", 400)))
 	trailing := append(slices.Clone(data), bytes.Repeat([]byte{1}, 70_000)...)
 	r := bytes.NewReader(trailing)
-	got, err := Apply(t.Context(), r, t.TempDir(), ApplyOptions{MaxBytes: 1000})
+	got, err := Apply(t.Context(), r, t.TempDir(), mine(ApplyOptions{MaxBytes: 1000}))
 	want := Stats{Entries: 3, Bytes: 1000, Implied: []string{"n", "n/m"}}
 	if err != nil || !cmp.Equal(want, got) {
 		t.Errorf("%+v, %v", got, err)
@@ -367,12 +373,12 @@ func TestApplyLimitsAndStats(t *testing.T) {
 	if r.Len() != 0 {
 		t.Errorf("%d bytes were left unread", r.Len())
 	}
-	if _, err := Apply(t.Context(), bytes.NewReader(data), t.TempDir(), ApplyOptions{MaxBytes: 999}); !errors.Is(err, errs.ErrTooLarge) {
+	if _, err := Apply(t.Context(), bytes.NewReader(data), t.TempDir(), mine(ApplyOptions{MaxBytes: 999})); !errors.Is(err, errs.ErrTooLarge) {
 		t.Errorf("over the limit: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Apply(ctx, bytes.NewReader(data), t.TempDir(), ApplyOptions{}); !errors.Is(err, context.Canceled) {
+	if _, err := Apply(ctx, bytes.NewReader(data), t.TempDir(), mine(ApplyOptions{})); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
@@ -390,7 +396,7 @@ func TestApplyBomb(t *testing.T) {
 		}
 	}
 	copy(h[148:156], []byte{byte('0' + sum>>15&7), byte('0' + sum>>12&7), byte('0' + sum>>9&7), byte('0' + sum>>6&7), byte('0' + sum>>3&7), byte('0' + sum&7), 0, ' '})
-	if _, err := Apply(t.Context(), bytes.NewReader(data), t.TempDir(), ApplyOptions{MaxBytes: 1 << 30}); !errors.Is(err, errs.ErrTooLarge) {
+	if _, err := Apply(t.Context(), bytes.NewReader(data), t.TempDir(), mine(ApplyOptions{MaxBytes: 1 << 30})); !errors.Is(err, errs.ErrTooLarge) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -398,7 +404,7 @@ func TestApplyBomb(t *testing.T) {
 func TestApplyRootEntry(t *testing.T) {
 	out := t.TempDir()
 	root := e{tar.Header{Name: "./", Typeflag: tar.TypeDir, Mode: 0o751, ModTime: time.Unix(5, 0)}, ""}
-	if _, err := Apply(t.Context(), bytes.NewReader(archive(t, root, file("f", ""))), out, ApplyOptions{}); err != nil {
+	if _, err := Apply(t.Context(), bytes.NewReader(archive(t, root, file("f", ""))), out, mine(ApplyOptions{})); err != nil {
 		t.Fatal(err)
 	}
 	var st unix.Stat_t
@@ -411,7 +417,7 @@ func TestApplySubsecondTime(t *testing.T) {
 	out := t.TempDir()
 	when := time.Unix(1600000000, 123456789)
 	f := e{tar.Header{Name: "f", Typeflag: tar.TypeReg, ModTime: when, Format: tar.FormatPAX}, "x"}
-	if _, err := Apply(t.Context(), bytes.NewReader(archive(t, f)), out, ApplyOptions{}); err != nil {
+	if _, err := Apply(t.Context(), bytes.NewReader(archive(t, f)), out, mine(ApplyOptions{})); err != nil {
 		t.Fatal(err)
 	}
 	if fi, err := os.Stat(out + "/f"); err != nil || !fi.ModTime().Equal(when) {
@@ -437,7 +443,7 @@ func TestApplyParents(t *testing.T) {
 	l, m, n := hardlink("bin/l", "bin/tool"), hardlink("m", "bin/ping"), hardlink("n", "m")
 	l.Mode, m.Mode, n.Mode = 0o4711, 0o644, 0o700 // the last word on a file is its last link's
 	data := archive(t, l, m, n, file("tmp/x", "x"))
-	stats, err := Apply(t.Context(), bytes.NewReader(data), out, ApplyOptions{Parents: lowers})
+	stats, err := Apply(t.Context(), bytes.NewReader(data), out, mine(ApplyOptions{Parents: lowers}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -457,7 +463,7 @@ func TestApplyParents(t *testing.T) {
 			t.Errorf("%s has time %s", p, got[p].Mtime)
 		}
 	}
-	_, err = Apply(t.Context(), bytes.NewReader(archive(t, hardlink("l", "bin/gone"))), t.TempDir(), ApplyOptions{Parents: lowers})
+	_, err = Apply(t.Context(), bytes.NewReader(archive(t, hardlink("l", "bin/gone"))), t.TempDir(), mine(ApplyOptions{Parents: lowers}))
 	var missing *MissingLinkError
 	if !errors.As(err, &missing) || missing.Name != "l" || missing.Target != "bin/gone" {
 		t.Errorf("got %v", err)
@@ -467,10 +473,10 @@ func TestApplyParents(t *testing.T) {
 // TestApplyDefaultACL keeps a default ACL around the tree out of it.
 func TestApplyDefaultACL(t *testing.T) {
 	m := newMaker(t)
-	m.xattr(".", defaultACL, aclUserRead)
+	m.xattr(".", defaultACL, strings.Replace(aclUserRead, "\x06", "\x07", 1)) // rwx for the owner
 	out := m.path("tree")
 	m.must(os.Mkdir(out, 0o755))
-	if _, err := Apply(t.Context(), bytes.NewReader(archive(t, dir("d"), file("d/f", ""))), out, ApplyOptions{}); err != nil {
+	if _, err := Apply(t.Context(), bytes.NewReader(archive(t, dir("d"), file("d/f", ""))), out, mine(ApplyOptions{})); err != nil {
 		t.Fatal(err)
 	}
 	for p, n := range scan(t, out) {
@@ -543,7 +549,7 @@ func FuzzApply(f *testing.F) {
 		m.touch("victim", stamp)
 		m.mkdir("tree", 0o755)
 		before := scan(t, top)["victim"]
-		_, err = Apply(t.Context(), bytes.NewReader(data), m.path("tree"), ApplyOptions{Flat: flat, MaxBytes: 1 << 20})
+		_, err = Apply(t.Context(), bytes.NewReader(data), m.path("tree"), mine(ApplyOptions{Flat: flat, MaxBytes: 1 << 20}))
 		list, derr := filepath.Glob(top + "/*")
 		if derr != nil || len(list) != 2 {
 			t.Fatalf("outside: %v", list)
@@ -561,7 +567,7 @@ func FuzzApply(f *testing.F) {
 		if err := Diff(t.Context(), &buf, m.path("tree"), DiffOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Apply(t.Context(), &buf, out, ApplyOptions{}); err != nil {
+		if _, err := Apply(t.Context(), &buf, out, mine(ApplyOptions{})); err != nil {
 			t.Fatal(err)
 		}
 	})

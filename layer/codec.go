@@ -38,6 +38,7 @@ func Decompress(r io.Reader) (rc io.ReadCloser, name string, err error) {
 	if err != nil && err != io.EOF {
 		return nil, "", fmt.Errorf("detect compression: %w", err)
 	}
+	err = nil
 	name = sniff(head)
 	switch name {
 	case "gzip":

@@ -190,7 +190,7 @@ func TestRoundTrip(t *testing.T) {
 			want := scan(t, m.dir)
 			data := tarOf(t, m.dir)
 			out := t.TempDir()
-			o := ApplyOptions{NoOwner: os.Geteuid() != 0}
+			o := mine(ApplyOptions{})
 			stats, err := Apply(t.Context(), bytes.NewReader(data), out, o)
 			if err != nil {
 				t.Fatal(err)
@@ -388,7 +388,7 @@ func TestSparseStaysSparse(t *testing.T) {
 	m.must(err)
 	m.must(f.Close())
 	out := t.TempDir()
-	if _, err := Apply(t.Context(), bytes.NewReader(tarOf(t, m.dir)), out, ApplyOptions{NoOwner: os.Geteuid() != 0}); err != nil {
+	if _, err := Apply(t.Context(), bytes.NewReader(tarOf(t, m.dir)), out, mine(ApplyOptions{})); err != nil {
 		t.Fatal(err)
 	}
 	var st unix.Stat_t
