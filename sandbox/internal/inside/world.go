@@ -178,14 +178,44 @@ func (w *world) enter() error {
 	if err := unix.PivotRoot(".", "."); err != nil {
 		return fmt.Errorf("pivot_root: %w", err)
 	}
-	// The old root is now on top of the new one.
-	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+	if err := w.uncover(); err != nil {
 		return fmt.Errorf("detach old root: %w", err)
 	}
 	if err := unix.Chdir("/"); err != nil {
 		return err
 	}
 	return chdir(w.c.Dir)
+}
+
+// uncover unmounts all that pivot_root put on top of the new root: the old one
+// and, above it, the stage. ".." of a root is what is stacked on it.
+func (w *world) uncover() error {
+	own, err := mountID(w.root, "")
+	if err != nil {
+		return err
+	}
+	for range 64 {
+		top, err := mountID(unix.AT_FDCWD, "..")
+		if err != nil || top == own {
+			return err
+		}
+		if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+			return err
+		}
+	}
+	return errors.New("mounts without end")
+}
+
+// mountID tells mounts apart. Linux 5.8.
+func mountID(dir int, name string) (uint64, error) {
+	var st unix.Statx_t
+	if err := unix.Statx(dir, name, unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st); err != nil {
+		return 0, fmt.Errorf("statx: %w", err)
+	}
+	if st.Mask&unix.STATX_MNT_ID == 0 {
+		return 0, errors.New("the kernel tells no mount ids")
+	}
+	return st.Mnt_id, nil
 }
 
 // chdir enters the working directory and checks that it is inside the root,
