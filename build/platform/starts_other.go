@@ -1,0 +1,5 @@
+//go:build !linux
+
+package platform
+
+func starts(string) bool { return false }
