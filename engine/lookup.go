@@ -23,6 +23,12 @@ func (e *Engine) Image(ctx context.Context, name string) (Image, error) {
 	return m, err
 }
 
+// ImageFor is Image for a platform that is not the engine's: it is an error if
+// the image is not there for it. nil is the engine's.
+func (e *Engine) ImageFor(ctx context.Context, name string, platform *image.Platform) (Image, error) {
+	return e.show(ctx, name, platform)
+}
+
 // find is Image for platform want; key is the canonical reference that matched,
 // or "" if name is an ID.
 func (e *Engine) find(ctx context.Context, name string, want image.Platform) (m Image, key string, err error) {

@@ -1,10 +1,11 @@
-
 package cli
 
 import (
 	"os"
 
 	"github.com/mica-build/mica/build"
+	"github.com/mica-build/mica/content"
+	"github.com/mica-build/mica/ref"
 	"github.com/mica-build/mica/sandbox"
 	"github.com/mica-build/mica/snapshot"
 	"github.com/mica-build/mica/snapshot/overlay"
@@ -12,14 +13,15 @@ import (
 
 // builder makes a builder on the chosen store.
 func (a *app) builder() (*build.Builder, error) {
-	s, err := a.store()
+	e, err := a.engine()
 	if err != nil {
 		return nil, err
 	}
-	return build.New(s, build.Options{
-		Runner:  a.sandbox(),
-		Mounter: a.mounter(),
-		Version: version,
+	return build.New(e.Store(), build.Options{
+		Runner:   a.sandbox(),
+		Mounter:  a.mounter(),
+		Registry: func(r ref.Ref) (content.Store, error) { return e.Registry().Repository(r), nil },
+		Version:  version,
 	}), nil
 }
 

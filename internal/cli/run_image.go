@@ -1,30 +1,42 @@
-
 package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/mica-build/mica/container"
 	"github.com/mica-build/mica/engine"
 	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/image"
 	"github.com/mica-build/mica/sandbox"
 )
 
-// imageToRun finds the image that name means.
+// imageToRun finds the image that name means, and pulls it if --pull says so.
 func (a *app) imageToRun(ctx context.Context, o *runOptions, name string) (engine.Image, error) {
 	e, err := a.engine()
 	if err != nil {
 		return engine.Image{}, err
 	}
-	m, err := e.Image(ctx, name)
-	if err != nil {
-		return m, err
+	var platform *image.Platform
+	if o.platform != "" {
+		list, err := parsePlatforms([]string{o.platform})
+		if err != nil {
+			return engine.Image{}, err
+		}
+		platform = &list[0]
 	}
-	if !m.Complete() {
-		return m, fmt.Errorf("image %s: %w for platform %s", name, errs.ErrNotFound, o.platform)
+	if o.pull != "always" {
+		m, err := e.ImageFor(ctx, name, platform)
+		if o.pull == "never" || !errors.Is(err, errs.ErrNotFound) {
+			return m, err
+		}
+		fmt.Fprintf(a.stderr, "Unable to find image '%s' locally\n", name)
 	}
-	return m, nil
+	if err := runPull(ctx, &app{stdout: a.stderr, stderr: a.stderr, eng: e}, pullOptions{platform: o.platform, quiet: o.quiet}, name); err != nil {
+		return engine.Image{}, err
+	}
+	return e.ImageFor(ctx, name, platform)
 }
 
 // containerRunner makes what runs containers; start runs a prepared one.
