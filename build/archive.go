@@ -1,5 +1,3 @@
-//go:build lead
-
 package build
 
 import (
@@ -8,11 +6,9 @@ import (
 	"io"
 
 	"github.com/mica-build/mica/build/export"
-	"github.com/mica-build/mica/content"
 	"github.com/mica-build/mica/content/archive"
 	"github.com/mica-build/mica/content/layout"
 	"github.com/mica-build/mica/errs"
-	"github.com/mica-build/mica/image"
 	"github.com/mica-build/mica/transfer"
 )
 
@@ -38,29 +34,7 @@ func (s *session) exportArchive(ctx context.Context, o output, img *export.Image
 		return copyNamed(ctx, l, s.store, root, names)
 	}
 	return s.writeTo(o.Dest, func(w io.Writer) error {
-		a := archive.NewWriter(w)
-		if err := copyNamed(ctx, a, s.store, root, names); err != nil {
-			return err
-		}
-		return a.Close()
+		img := archive.Image{Names: names, Target: root}
+		return archive.Write(ctx, w, s.store, []archive.Image{img}, archive.WriterOptions{OCIOnly: o.Type == "oci"})
 	})
-}
-
-func copyNamed(ctx context.Context, dst interface {
-	content.Pusher
-	content.Tagger
-}, src content.Fetcher, root image.Descriptor, names []string,
-) error {
-	if _, err := content.Copy(ctx, dst, src, root, content.CopyOptions{Foreign: true}); err != nil {
-		return err
-	}
-	if len(names) == 0 {
-		return dst.Tag(ctx, "", root)
-	}
-	for _, n := range names {
-		if err := dst.Tag(ctx, n, root); err != nil {
-			return err
-		}
-	}
-	return nil
 }

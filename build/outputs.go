@@ -258,6 +258,25 @@ func (s *session) describe(res *Result, img *export.Image) {
 	}
 }
 
+func copyNamed(ctx context.Context, dst interface {
+	content.Pusher
+	content.Tagger
+}, src content.Fetcher, root image.Descriptor, names []string,
+) error {
+	if _, err := content.Copy(ctx, dst, src, root, content.CopyOptions{Foreign: true}); err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		return dst.Tag(ctx, "", root)
+	}
+	for _, n := range names {
+		if err := dst.Tag(ctx, n, root); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // push sends the image to the registry of each of its names.
 func (s *session) push(ctx context.Context, o output, img *export.Image) error {
 	if s.b.o.Registry == nil {

@@ -154,8 +154,10 @@ func (w *World) freeze(ctx context.Context, v solve.Value, sub string) (solve.Va
 		return solve.Value{}, err
 	}
 	out, err := w.place(ctx, func(dir *os.File) error {
+		// Below the root the directory itself is copied, since its mode counts.
 		return fileop.Copy(ctx, dir, src, &pb.FileActionCopy{
-			Src: sub, Dest: sub, FollowSymlink: true, DirCopyContents: true, CreateDestPath: true, Timestamp: -1, Mode: -1,
+			Src: sub, Dest: forceSlash(path.Dir(sub)), FollowSymlink: true, DirCopyContents: sub == "/",
+			CreateDestPath: true, Timestamp: -1, Mode: -1,
 		}, nil)
 	})
 	if err != nil {
@@ -170,6 +172,13 @@ func (w *World) freeze(ctx context.Context, v solve.Value, sub string) (solve.Va
 		Description: "build context " + v.Local.Name + " " + sub, Type: "source.local",
 	})
 	return out[0], err
+}
+
+func forceSlash(p string) string {
+	if strings.HasSuffix(p, "/") {
+		return p
+	}
+	return p + "/"
 }
 
 // cache shows the directory of a cache mount, filled from its input when new.
