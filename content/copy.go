@@ -2,6 +2,7 @@ package content
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
@@ -22,7 +23,8 @@ const defaultConcurrency = 4
 
 // CopyOptions configure Copy. The zero value copies everything.
 type CopyOptions struct {
-	// Concurrency is how many blobs are under way at once; 0 means 4.
+	// Concurrency is how many blobs are under way at once; 0 means 4. With 1 they
+	// go in the order of the manifest, config first.
 	Concurrency int
 	// Platform, when not nil, picks one manifest out of every index. The
 	// result of Copy is then that manifest, and no index is written.
@@ -30,6 +32,8 @@ type CopyOptions struct {
 	// KeepIndex writes the index too although Platform left out some of what it
 	// lists; the result of Copy is then the index.
 	KeepIndex bool
+	// Sparse leaves out manifests that an index lists and src does not have.
+	Sparse bool
 	// Foreign copies layers that their media type forbids to distribute; by
 	// default they are left out, as docker does on push.
 	Foreign bool
@@ -141,6 +145,11 @@ func (c *copier) index(ctx context.Context, d image.Descriptor, depth int) (imag
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(c.o.Concurrency)
 	for _, child := range children {
+		if c.o.Sparse {
+			if _, _, err := c.read(ctx, child); errors.Is(err, errs.ErrNotFound) {
+				continue
+			}
+		}
 		g.Go(func() error {
 			_, err := c.node(gctx, child, depth+1)
 			return err
@@ -192,6 +201,9 @@ func (c *copier) manifest(ctx context.Context, d image.Descriptor) error {
 		return err
 	}
 	g, gctx := errgroup.WithContext(ctx)
+	if c.o.Concurrency == 1 {
+		g.SetLimit(1) // one after another, in the manifest's order
+	}
 	g.Go(func() error { return c.once(gctx, m.Config, func() error { return c.blob(gctx, m.Config) }) })
 	for i, l := range m.Layers {
 		var diffID digest.Digest
