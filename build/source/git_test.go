@@ -587,3 +587,103 @@ func TestGitObjects(t *testing.T) {
 		t.Errorf("tag is %q, want %q", tag, want)
 	}
 }
+
+func TestDamagedMirror(t *testing.T) {
+	root := t.TempDir()
+	r := newRepo(t, filepath.Join(root, "r"))
+	r.commit(map[string]string{"a": "1"})
+	top := newRepo(t, filepath.Join(root, "top"))
+	base := serveGit(t, root, nil)
+	top.git("submodule", "add", "-q", base+"/r/.git", "sub")
+	top.commit(nil)
+	for _, object := range []string{"tree", "blob"} {
+		t.Run(object, func(t *testing.T) {
+			c := &Client{CacheDir: t.TempDir()}
+			req := GitRequest{URL: base + "/top/.git"}
+			if _, _, err := checkOut(t, c, req); err != nil {
+				t.Fatal(err)
+			}
+			packs, err := filepath.Glob(filepath.Join(c.CacheDir, "git", "*", "objects", "pack", "*.pack"))
+			if err != nil || len(packs) != 2 {
+				t.Fatalf("packs %v (%v), want one in each of two mirrors", packs, err)
+			}
+			for _, pack := range packs {
+				breakPack(t, pack, object)
+			}
+			_, dir, err := checkOut(t, c, req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if raw, err := os.ReadFile(filepath.Join(dir, "sub", "a")); err != nil || string(raw) != "1" {
+				t.Errorf("sub/a is %q (%v)", raw, err)
+			}
+		})
+	}
+}
+
+// breakPack takes the objects of a kind out of a pack.
+func breakPack(t testing.TB, pack, kind string) {
+	t.Helper()
+	dir := filepath.Dir(filepath.Dir(filepath.Dir(pack)))
+	git := &testRepo{TB: t, dir: dir}
+	moved := filepath.Join(t.TempDir(), "pack")
+	if err := os.Rename(pack, moved); err != nil {
+		t.Fatal(err)
+	}
+	others, err := filepath.Glob(strings.TrimSuffix(pack, "pack") + "*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range others {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unpack := exec.Command("git", "--git-dir="+dir, "unpack-objects", "-q")
+	if unpack.Stdin, err = os.Open(moved); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := unpack.CombinedOutput(); err != nil {
+		t.Fatalf("unpack: %v\n%s", err, out)
+	}
+	for line := range strings.Lines(git.git("cat-file", "--batch-all-objects", "--batch-check=%(objecttype) %(objectname)")) {
+		typ, id, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if typ == kind {
+			if err := os.Remove(filepath.Join(dir, "objects", id[:2], id[2:])); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func TestCopyTree(t *testing.T) {
+	r := newRepo(t, t.TempDir())
+	if err := os.Symlink("/nowhere", filepath.Join(r.dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	r.commit(map[string]string{"a": "1", "d/e/f": "2"})
+	if err := os.Chmod(filepath.Join(r.dir, "a"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r.commit(nil)
+	_, from, err := checkOut(t, localClient(t), GitRequest{URL: r.dir, Attrs: map[string]string{"git.mtime": "commit"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := t.TempDir()
+	old := syscall.Umask(0o077)
+	defer syscall.Umask(old)
+	if err := copyTree(from, openDir(t, to), "copy"); err != nil {
+		t.Fatal(err)
+	}
+	wantTree(t, filepath.Join(to, "copy"), list(t, from)...)
+	for _, name := range []string{".", "a", "d", "d/e", "d/e/f", "link"} {
+		fi, err := os.Lstat(filepath.Join(to, "copy", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !fi.ModTime().Equal(commitTime) {
+			t.Errorf("%s has time %v, want %v", name, fi.ModTime(), commitTime)
+		}
+	}
+}

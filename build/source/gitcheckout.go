@@ -80,12 +80,7 @@ func (c *Client) locked(ctx context.Context, s gitSpec, res *GitResult, do func(
 	if err != nil {
 		return err
 	}
-	l, err := m.fetch(ctx, res.Object, res.Ref)
-	if err != nil {
-		return err
-	}
-	defer l.release()
-	return do(m)
+	return m.use(ctx, res.Object, res.Ref, func() error { return do(m) })
 }
 
 // A checkout is one tree in the making, in a directory of its own in the cache;

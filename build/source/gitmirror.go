@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,6 +29,7 @@ type mirror struct {
 	remote remote
 	git    gitRunner
 	now    func() time.Time
+	log    *slog.Logger
 }
 
 func (c *Client) gitDir() (string, error) { return c.subdir("git") }
@@ -43,9 +45,48 @@ func (c *Client) mirror(r remote, object string, git gitRunner) (mirror, error) 
 	if len(object) == 64 {
 		id += "-sha256"
 	}
-	m := mirror{dir: filepath.Join(dir, id), remote: r, git: git, now: c.now}
+	m := mirror{dir: filepath.Join(dir, id), remote: r, git: git, now: c.now, log: c.log()}
 	m.git.dir = m.dir
 	return m, nil
+}
+
+// damage is how git speaks of objects that should be there.
+var damage = []string{
+	"unable to read", "cannot read object", "failed to unpack tree", "bad object", "bad tree object",
+	"missing object", "not a valid object", "corrupt", "did not send all necessary objects",
+}
+
+// use calls do while the object is in the mirror and the mirror stays. A mirror
+// that turns out to be damaged, as by a loss of power, is replaced once: do may
+// be called twice.
+func (m mirror) use(ctx context.Context, object, ref string, do func() error) error {
+	err := m.useOnce(ctx, object, ref, do)
+	var ge *gitError
+	if !errors.As(err, &ge) || !ge.mentions(damage...) {
+		return err
+	}
+	m.log.Warn("git mirror is damaged, fetching again", "remote", m.remote.url, "err", err)
+	if e := m.discard(ctx); e != nil {
+		return errors.Join(err, e)
+	}
+	return m.useOnce(ctx, object, ref, do)
+}
+
+func (m mirror) useOnce(ctx context.Context, object, ref string, do func() error) error {
+	l, err := m.fetch(ctx, object, ref)
+	if err != nil {
+		return err
+	}
+	defer l.release()
+	return do()
+}
+
+func (m mirror) discard(ctx context.Context) error {
+	moved, err := setAside(ctx, m.dir, m.now().Add(time.Hour))
+	if moved != "" {
+		os.RemoveAll(moved)
+	}
+	return err
 }
 
 // fetch makes sure that an object, a commit or a tag of one, is in the mirror

@@ -73,13 +73,8 @@ func (k checkout) submodule(ctx context.Context, parent remote, mod submodule, l
 	if err != nil {
 		return err
 	}
-	l, err := m.fetch(ctx, link.commit, "")
-	if err != nil {
-		return err
-	}
-	defer l.release()
 	k.spec = spec
-	return k.plain(ctx, m, link.commit, sub, depth+1)
+	return m.use(ctx, link.commit, "", func() error { return k.plain(ctx, m, link.commit, sub, depth+1) })
 }
 
 // parseGitmodules reads the output of git config --null --list. The last section
