@@ -21,9 +21,10 @@ type historyOptions struct {
 func newHistoryCmd(a *app) *cobra.Command {
 	var o historyOptions
 	cmd := &cobra.Command{
-		Use:   "history [OPTIONS] IMAGE",
-		Short: "Show how an image was made",
-		Args:  args(1, 1),
+		Use:               "history [OPTIONS] IMAGE",
+		Short:             "Show how an image was made",
+		ValidArgsFunction: a.completeImages,
+		Args:              args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runHistory(cmd.Context(), a, o, args[0])
 		},

@@ -14,6 +14,8 @@ func newImageCmd(a *app) *cobra.Command {
 		newTagCmd(a),
 		newRmiCmd(a, "rm", "rmi", "remove"),
 		newImagePruneCmd(a),
+		newSaveCmd(a),
+		newLoadCmd(a),
 		newImportCmd(a),
 		newPullCmd(a),
 		newPushCmd(a),
@@ -28,6 +30,8 @@ func addImageTwins(a *app, root *cobra.Command) {
 		newHistoryCmd(a),
 		newTagCmd(a),
 		newRmiCmd(a, "rmi"),
+		newSaveCmd(a),
+		newLoadCmd(a),
 		newImportCmd(a),
 	)
 }

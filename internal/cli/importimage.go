@@ -6,7 +6,9 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -44,6 +46,10 @@ func runImport(ctx context.Context, a *app, o importOptions, source, name string
 		}
 		eo.Platform = p[0]
 	}
+	var err error
+	if eo.Created, err = sourceDateEpoch(); err != nil {
+		return err
+	}
 	e, err := a.engine()
 	if err != nil {
 		return err
@@ -59,6 +65,19 @@ func runImport(ctx context.Context, a *app, o importOptions, source, name string
 	}
 	fmt.Fprintln(a.stdout, id)
 	return nil
+}
+
+// sourceDateEpoch is the time that reproducible images bear, zero for now.
+func sourceDateEpoch() (time.Time, error) {
+	s := os.Getenv("SOURCE_DATE_EPOCH")
+	if s == "" {
+		return time.Time{}, nil
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH %q is no number of seconds", s)
+	}
+	return time.Unix(n, 0), nil
 }
 
 // openSource opens a file, a URL, or stdin for "-".

@@ -20,9 +20,10 @@ type inspectOptions struct {
 func newImageInspectCmd(a *app) *cobra.Command {
 	var o inspectOptions
 	cmd := &cobra.Command{
-		Use:   "inspect [OPTIONS] IMAGE [IMAGE...]",
-		Short: "Show everything about images",
-		Args:  args(1, -1),
+		Use:               "inspect [OPTIONS] IMAGE [IMAGE...]",
+		Short:             "Show everything about images",
+		ValidArgsFunction: a.completeImages,
+		Args:              args(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runInspect(cmd.Context(), a, o, args)
 		},
@@ -36,9 +37,10 @@ func newImageInspectCmd(a *app) *cobra.Command {
 func newInspectCmd(a *app) *cobra.Command {
 	var o inspectOptions
 	cmd := &cobra.Command{
-		Use:   "inspect [OPTIONS] NAME|ID [NAME|ID...]",
-		Short: "Show everything about objects",
-		Args:  args(1, -1),
+		Use:               "inspect [OPTIONS] NAME|ID [NAME|ID...]",
+		Short:             "Show everything about objects",
+		ValidArgsFunction: a.completeImages,
+		Args:              args(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.kind != "" && o.kind != "image" {
 				return fmt.Errorf("--type %s: mica keeps only images", o.kind)

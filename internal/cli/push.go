@@ -19,9 +19,10 @@ type pushOptions struct {
 func newPushCmd(a *app) *cobra.Command {
 	var o pushOptions
 	cmd := &cobra.Command{
-		Use:   "push [OPTIONS] NAME[:TAG]",
-		Short: "Copy an image to a registry",
-		Args:  args(1, 1),
+		Use:               "push [OPTIONS] NAME[:TAG]",
+		Short:             "Copy an image to a registry",
+		ValidArgsFunction: a.completeImages,
+		Args:              args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runPush(cmd.Context(), a, o, args[0])
 		},

@@ -19,10 +19,11 @@ type rmiOptions struct {
 func newRmiCmd(a *app, use string, aliases ...string) *cobra.Command {
 	var o rmiOptions
 	cmd := &cobra.Command{
-		Use:     use + " [OPTIONS] IMAGE [IMAGE...]",
-		Aliases: aliases,
-		Short:   "Remove images, or names of images",
-		Args:    args(1, -1),
+		Use:               use + " [OPTIONS] IMAGE [IMAGE...]",
+		Aliases:           aliases,
+		Short:             "Remove images, or names of images",
+		ValidArgsFunction: a.completeImages,
+		Args:              args(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runRmi(cmd.Context(), a, o, args)
 		},

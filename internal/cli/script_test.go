@@ -1,0 +1,88 @@
+package cli
+
+import (
+	"archive/tar"
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/mica-build/mica/internal/testenv"
+	"github.com/mica-build/mica/sandbox"
+)
+
+// TestMain makes the test binary be mica, also under the name of docker, where
+// a script calls it.
+func TestMain(m *testing.M) {
+	sandbox.Init()
+	mica := func() {
+		os.Exit(Main(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr))
+	}
+	testscript.Main(m, map[string]func(){"mica": mica, "docker": mica})
+}
+
+// TestScript runs the scripts of testdata/script, each with a store of its own.
+//
+// Besides testscript's commands there is
+//
+//	mktar FILE DIR   writes the tar of DIR, the same on every machine: owner 0,
+//	                 modes 0755 and 0644, time 1 January 2020
+//
+// With UPDATE_SCRIPTS=1 in the environment, what cmp compares with is rewritten.
+func TestScript(t *testing.T) {
+	testenv.Root(t)
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "script"),
+		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("MICA_ROOT", filepath.Join(e.WorkDir, ".store"))
+			e.Setenv("DOCKER_CONFIG", filepath.Join(e.WorkDir, ".docker"))
+			e.Setenv("TZ", "UTC")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"mktar": mktar},
+	})
+}
+
+func mktar(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: mktar FILE DIR")
+	}
+	f, err := os.Create(ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer f.Close()
+	w := tar.NewWriter(f)
+	dir := ts.MkAbs(args[1])
+	ts.Check(filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return addToTar(w, dir, path, e)
+	}))
+	ts.Check(w.Close())
+}
+
+func addToTar(w *tar.Writer, dir, path string, e fs.DirEntry) error {
+	name := strings.TrimPrefix(strings.TrimPrefix(path, dir), "/")
+	h := &tar.Header{Name: name, ModTime: time.Unix(1577836800, 0), Mode: 0o644}
+	if e.IsDir() {
+		h.Typeflag, h.Mode, h.Name = tar.TypeDir, 0o755, "./"+name+"/"
+		return w.WriteHeader(h)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	h.Typeflag, h.Size = tar.TypeReg, int64(len(data))
+	if err := w.WriteHeader(h); err != nil {
+		return err
+	}
+	_, err = w.Write(data)
+	return err
+}
