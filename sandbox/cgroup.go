@@ -2,4 +2,54 @@
 
 package sandbox
 
-func (l *launch) fillCgroup() error { return nil }
+import (
+	"maps"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mica-build/mica/sandbox/cgroup"
+	"github.com/mica-build/mica/sandbox/internal/inside"
+)
+
+// fillCgroup makes the sandbox's cgroup and says what of it is seen inside.
+func (l *launch) fillCgroup() error {
+	if l.r.Rootless {
+		if l.s.Resources != (Resources{}) {
+			return errLimitsNeedRoot
+		}
+		return nil
+	}
+	g, err := l.r.cgroups.New(l.s.CgroupParent, cgroup.Limits(l.s.Resources), !l.s.Insecure)
+	if err != nil {
+		return err
+	}
+	l.group = g
+	l.later(g.Remove)
+	l.p.oom = g.OOMKilled
+	l.config.NoDevices = !l.s.Insecure && !g.Guarded
+	if d := g.Dir(); d != nil {
+		l.attr.Sys.UseCgroupFD = true
+		l.attr.Sys.CgroupFD = int(d.Fd())
+	}
+	if g.Unified() {
+		// With several hierarchies a namespace would hide only one, and others see
+		// paths that do not exist.
+		l.attr.Sys.Cloneflags |= unix.CLONE_NEWCGROUP
+		l.config.Cgroup.Unified = true
+		return nil
+	}
+	dirs := g.Dirs()
+	for _, name := range slices.Sorted(maps.Keys(dirs)) {
+		l.config.Cgroup.V1 = append(l.config.Cgroup.V1, inside.CgroupBind{Name: name, Path: dirs[name]})
+	}
+	return nil
+}
+
+// joinGroup moves the process, which waits, where starting it did not put it.
+func (l *launch) joinGroup() error {
+	if l.group == nil {
+		return nil
+	}
+	return l.group.Add(l.p.proc.Pid)
+}

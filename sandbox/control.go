@@ -40,7 +40,10 @@ func controlPair() (ours *net.UnixConn, theirs *os.File, err error) {
 func (l *launch) converse(c *net.UnixConn) error {
 	stop := context.AfterFunc(l.p.ctx, func() { l.p.proc.Kill() })
 	defer stop()
-	err := l.tell(c)
+	err := l.joinGroup()
+	if err == nil {
+		err = l.tell(c)
+	}
 	if err == nil {
 		err = l.listen(c)
 	}

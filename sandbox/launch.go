@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/mica-build/mica/sandbox/cgroup"
 	"github.com/mica-build/mica/sandbox/internal/inside"
 )
 
@@ -27,6 +28,7 @@ type launch struct {
 	root   *os.File   // the root as given to the child
 	attr   os.ProcAttr
 	stubs  stubs
+	group  *cgroup.Group // nil when rootless
 }
 
 // Start starts s. An error says that there is no process; one for a command

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/sandbox/cgroup"
 	"github.com/mica-build/mica/sandbox/internal/inside"
 )
 
@@ -33,6 +34,7 @@ type Runner struct {
 	Rootless bool
 
 	exe     readonlyExe
+	cgroups cgroup.Manager
 	filters filters
 	bridge  bridge
 }
@@ -87,3 +89,5 @@ func (s *Spec) check() error {
 	}
 	return nil
 }
+
+var errLimitsNeedRoot = fmt.Errorf("resource limits without root: %w", errs.ErrUnsupported)

@@ -28,6 +28,7 @@ type Config struct {
 	Hosts        []byte // /etc/hosts
 	Resolv       []byte // /etc/resolv.conf
 	ReadonlyRoot bool
+	NoDevices    bool // root and binds are mounted nodev
 	Insecure     bool
 	ShmSize      int64
 	Mounts       []Mount
@@ -66,9 +67,8 @@ type Mount struct {
 // CgroupView is what /sys/fs/cgroup shows.
 type CgroupView struct {
 	Unified bool // a cgroup2 of the cgroup namespace
-	// V1 are directories bound below a tmpfs, Links symbolic links beside them.
-	V1    []CgroupBind
-	Links map[string]string
+	// V1 are directories bound below a tmpfs.
+	V1 []CgroupBind
 }
 
 // CgroupBind shows the directory Path as Name.

@@ -62,11 +62,6 @@ func (w *world) mountCgroup() error {
 	if err != nil {
 		return err
 	}
-	for name, to := range view.Links {
-		if err := unix.Symlinkat(to, top, name); err != nil {
-			return fmt.Errorf("link %s: %w", name, err)
-		}
-	}
 	for _, b := range view.V1 {
 		if err := unix.Mkdirat(top, b.Name, 0o755); err != nil {
 			return err

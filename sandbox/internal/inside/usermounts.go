@@ -39,7 +39,7 @@ func (w *world) mountOne(m *Mount, i int) error {
 			return err
 		}
 	}
-	attr := uint64(0)
+	attr := w.deviceAttr()
 	if m.ReadOnly {
 		attr |= rdonly
 	}

@@ -160,16 +160,23 @@ func (w *world) bind(fd int, name string, file bool, attr uint64, recursive bool
 
 func procPath(fd int) string { return fmt.Sprintf("/proc/self/fd/%d", fd) }
 
+// deviceAttr is nodev where no cgroup keeps the process from devices.
+func (w *world) deviceAttr() uint64 {
+	if w.c.NoDevices {
+		return nodev
+	}
+	return 0
+}
+
 // enter makes the new root the root of this process and lets go of the old.
 func (w *world) enter() error {
+	attr := w.deviceAttr()
 	if w.c.ReadonlyRoot {
-		if err := setAttr(w.root, rdonly, false); err == errOldKernel {
-			err = remount(w.root, rdonly)
-			if err != nil {
-				return fmt.Errorf("make root read-only: %w", err)
-			}
-		} else if err != nil {
-			return fmt.Errorf("make root read-only: %w", err)
+		attr |= rdonly
+	}
+	if attr != 0 {
+		if err := changeAttr(w.root, attr); err != nil {
+			return fmt.Errorf("set attributes of root: %w", err)
 		}
 	}
 	if err := unix.Fchdir(w.root); err != nil {
