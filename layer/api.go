@@ -45,7 +45,8 @@ func DiffDigest(ctx context.Context, dir string, o DiffOptions) (digest.Digest, 
 // directories that only led to them, whiteouts and opaque marks that hide
 // nothing. Whatever differs in type, mode, owner, xattrs, device, target, size,
 // modification time or content stays, and so do the directories above it. As in
-// BuildKit a new modification time of a directory alone is not a difference.
+// BuildKit a new modification time of a directory alone is not a difference, and
+// a new name of an old file is a file of its own: the old name stays below.
 func Settle(ctx context.Context, upper string, lowers []string) error {
 	return settle(ctx, upper, lowers)
 }

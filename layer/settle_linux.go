@@ -92,7 +92,7 @@ func (s *settler) entry(dir int, name string, below merged, prefix string) (gone
 		return true, unix.Unlinkat(dir, name, 0)
 	case isDir(&st):
 		return s.subdir(dir, name, below, prefix, visible && isDir(&low))
-	case !visible || st.Nlink > 1: // several names of one file are a change of their own
+	case !visible:
 		return false, nil
 	}
 	same, err := s.same(dir, &st, at.fd, &low, name)
