@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/solver/pb"
@@ -17,6 +18,7 @@ import (
 	"github.com/mica-build/mica/build/platform"
 	"github.com/mica-build/mica/build/solve"
 	"github.com/mica-build/mica/build/source"
+	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/image"
 	"github.com/mica-build/mica/internal/safepath"
 	"github.com/mica-build/mica/store"
@@ -105,7 +107,7 @@ func (s *session) ReadFile(ctx context.Context, e solve.Edge, name string, limit
 	var data []byte
 	err := s.withTree(ctx, e, name, func(f *os.File) error {
 		var err error
-		data, err = safepath.ReadFile(f, name, limit)
+		data, err = readConfined(f, name, limit)
 		return err
 	}, func(path string) error {
 		var err error
@@ -177,6 +179,21 @@ func (s *session) Warn(w *client.VertexWarning) {
 	s.warnings = append(s.warnings, *w)
 	s.mu.Unlock()
 	s.progress.Warn(w)
+}
+
+// readConfined reads the first limit bytes of the regular file name inside root.
+func readConfined(root *os.File, name string, limit int64) ([]byte, error) {
+	f, err := safepath.Open(root, name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil {
+		return nil, err
+	} else if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("read %s: it is no regular file: %w", name, errs.ErrInvalid)
+	}
+	return readAll(f, limit)
 }
 
 func readLimited(path string, limit int64) ([]byte, error) {

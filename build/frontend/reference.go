@@ -36,18 +36,24 @@ func (r *reference) Evaluate(ctx context.Context) error {
 	return err
 }
 
+// maxFile is the most bytes of a file that the front end gets.
+const maxFile = 16 << 20
+
 func (r *reference) ReadFile(ctx context.Context, req gateway.ReadRequest) ([]byte, error) {
-	limit := int64(16 << 20)
+	limit := int64(maxFile + 1)
 	off := 0
-	if req.Range != nil {
+	if req.Range != nil { // the head of an archive, say, to see what it is
 		off = req.Range.Offset
 		if req.Range.Length > 0 {
-			limit = int64(off) + int64(req.Range.Length)
+			limit = min(limit, int64(off)+int64(req.Range.Length))
 		}
 	}
 	data, err := r.b.ReadFile(ctx, r.edge, req.Filename, limit)
 	if err != nil {
 		return nil, err
+	}
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("read %s: more than %d bytes: %w", req.Filename, maxFile, errs.ErrTooLarge)
 	}
 	if off > len(data) {
 		off = len(data)
