@@ -687,3 +687,44 @@ func TestCopyTree(t *testing.T) {
 		}
 	}
 }
+
+func TestTidyMirror(t *testing.T) {
+	r := newRepo(t, t.TempDir())
+	c := localClient(t)
+	req := GitRequest{URL: r.dir}
+	var all []*GitResult
+	for i := range 3 {
+		r.commit(map[string]string{"a": fmt.Sprint(i)})
+		res, _, err := checkOut(t, c, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, res)
+	}
+	m, err := c.mirror(remote{url: "file://" + r.dir}, all[0].Object, gitRunner{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := func() int {
+		packs, err := filepath.Glob(filepath.Join(m.dir, "objects", "pack", "*.pack"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(packs)
+	}
+	if err := m.tidy(t.Context(), 3); err != nil || count() != 3 {
+		t.Errorf("below the limit: %d packs, %v; want 3", count(), err)
+	}
+	if err := m.tidy(t.Context(), 2); err != nil || count() != 1 {
+		t.Errorf("above the limit: %d packs, %v; want 1", count(), err)
+	}
+	r.git("checkout", "-q", "--orphan", "other")
+	r.git("branch", "-D", "main")
+	for i, res := range all {
+		dir := t.TempDir()
+		if err := c.CheckoutGit(t.Context(), req, res, openDir(t, dir)); err != nil {
+			t.Fatal(err)
+		}
+		wantTree(t, dir, "a -rw-r--r-- "+fmt.Sprint(i))
+	}
+}

@@ -127,7 +127,22 @@ func (m mirror) fill(ctx context.Context, object, ref string) error {
 	if _, err := m.commit(ctx, object); err != nil {
 		return err
 	}
-	_, err := m.git.run(ctx, "update-ref", m.mark(object), object)
+	if _, err := m.git.run(ctx, "update-ref", m.mark(object), object); err != nil {
+		return err
+	}
+	return m.tidy(ctx, maxPacks)
+}
+
+// maxPacks is how many fetches go by before their packs are joined: git looks
+// into each for every object.
+const maxPacks = 50
+
+func (m mirror) tidy(ctx context.Context, limit int) error {
+	packs, err := filepath.Glob(filepath.Join(m.dir, "objects", "pack", "*.pack"))
+	if err != nil || len(packs) <= limit {
+		return err
+	}
+	_, err = m.git.run(ctx, "repack", "-a", "-d", "--quiet")
 	return err
 }
 
