@@ -21,7 +21,7 @@ type Draft struct {
 	Dir, Work string
 
 	store *Store
-	base  string // holds the layer directory and Work
+	base  string // what becomes the layer's directory; Work lies in it until then
 	mu    sync.Mutex
 	done  bool
 }
@@ -32,9 +32,9 @@ func (s *Store) NewLayer(ctx context.Context) (*Draft, error) {
 	if err != nil {
 		return nil, fmt.Errorf("new layer: %w", err)
 	}
-	d := &Draft{Dir: filepath.Join(base, "layer", "fs"), Work: filepath.Join(base, "work"), store: s, base: base}
-	for _, dir := range []string{filepath.Dir(d.Dir), d.Dir, d.Work} {
-		if err := os.Mkdir(dir, 0o700); err != nil {
+	d := &Draft{Dir: filepath.Join(base, "fs"), Work: filepath.Join(base, "work"), store: s, base: base}
+	for _, dir := range []string{d.Dir, d.Work} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
 			_ = d.Discard()
 			return nil, fmt.Errorf("new layer: %w", advise(err))
 		}
@@ -64,15 +64,12 @@ func (d *Draft) commit(ctx context.Context, m layerMeta) (Layer, error) {
 	}
 	s := d.store
 	m.Created, m.Usage = time.Now().UTC(), -1
-	if err := s.writeMeta(filepath.Join(d.base, "layer", "meta.json"), m); err != nil {
-		return Layer{}, fmt.Errorf("commit layer: %w", advise(err))
-	}
-	if err := s.sync(); err != nil {
+	if err := d.finish(m); err != nil {
 		return Layer{}, fmt.Errorf("commit layer: %w", advise(err))
 	}
 	id := LayerID(rand.Text())
 	err := s.publish(ctx, []string{pinLayer(id)}, func() error {
-		if err := s.rename(filepath.Join(d.base, "layer"), s.path("layers", string(id))); err != nil || m.DiffID == "" {
+		if err := s.rename(d.base, s.path("layers", string(id))); err != nil || m.DiffID == "" {
 			return err
 		}
 		return s.index(m, id)
@@ -81,8 +78,22 @@ func (d *Draft) commit(ctx context.Context, m layerMeta) (Layer, error) {
 		return Layer{}, fmt.Errorf("commit layer: %w", advise(err))
 	}
 	d.done = true
-	_ = s.discard(d.base) // what is left goes with the process at the latest
 	return m.layer(id, s.path("layers", string(id))), nil
+}
+
+// finish makes of base what is to be published.
+func (d *Draft) finish(m layerMeta) error {
+	if err := d.store.discard(d.Work); err != nil {
+		return err
+	}
+	b, err := m.encode()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(d.base, "meta.json"), b, 0o600); err != nil {
+		return err
+	}
+	return d.store.sync()
 }
 
 // Discard removes the draft. After Commit it does nothing.

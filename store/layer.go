@@ -147,14 +147,19 @@ func (s *Store) SetDiffID(ctx context.Context, id LayerID, diffID digest.Digest,
 }
 
 func (s *Store) writeMeta(path string, m layerMeta) error {
-	b, err := json.Marshal(m)
+	b, err := m.encode()
 	if err != nil {
 		return err
 	}
-	if _, err := decodeMeta(b); err != nil {
-		return err
-	}
 	return atomicfile.Write(path, b, atomicfile.Options{TempDir: s.path("tmp", s.lease.name), Perm: 0o600})
+}
+
+func (m layerMeta) encode() ([]byte, error) {
+	b, err := json.Marshal(m)
+	if err == nil {
+		_, err = decodeMeta(b)
+	}
+	return b, err
 }
 
 // index makes the diffID of m lead to the layer id. It goes on leading to another

@@ -102,15 +102,17 @@ func (t *nameTable) remove(ref string) {
 func (t *nameTable) live() int { return len(t.named) + len(t.dangling) }
 
 // replay applies the records in log, which starts at a record, and gives the
-// number of bytes that were good.
-func (t *nameTable) replay(log string) (good int) {
+// number of bytes that were good. The table refers to a copy of log.
+func (t *nameTable) replay(log []byte) (good int) {
+	text := string(log)
+	var changes []change
 	for {
-		payload, size := nextRecord(log[good:])
+		size := nextRecord(log[good:])
 		if size == 0 {
 			return good
 		}
-		changes, err := decodeChanges(payload)
-		if err != nil {
+		var err error
+		if changes, err = decodeChanges(changes[:0], text[good+recordHeader:good+size]); err != nil {
 			return good
 		}
 		for _, c := range changes {
@@ -121,26 +123,26 @@ func (t *nameTable) replay(log string) (good int) {
 	}
 }
 
-// nextRecord cuts the first record off log; size 0 says that there is no good one.
-func nextRecord(log string) (payload string, size int) {
+// nextRecord gives the size of the record that log starts with, header and
+// payload; 0 says that there is no good one.
+func nextRecord(log []byte) int {
 	if len(log) < recordHeader {
-		return "", 0
+		return 0
 	}
-	h := []byte(log[:recordHeader])
-	n, sum := binary.LittleEndian.Uint32(h), binary.LittleEndian.Uint32(h[4:])
+	n, sum := binary.LittleEndian.Uint32(log), binary.LittleEndian.Uint32(log[4:])
 	if n == 0 || n > maxNameRecord || int(n) > len(log)-recordHeader {
-		return "", 0
+		return 0
 	}
-	payload = log[recordHeader : recordHeader+int(n)]
-	if checksum(payload) != sum {
-		return "", 0
+	size := recordHeader + int(n)
+	if crc32.Checksum(log[recordHeader:size], castagnoli) != sum {
+		return 0
 	}
-	return payload, recordHeader + int(n)
+	return size
 }
 
-func decodeChanges(payload string) ([]change, error) {
+// decodeChanges appends the changes in payload to out.
+func decodeChanges(out []change, payload string) ([]change, error) {
 	d := decoder{s: payload}
-	var out []change
 	for d.s != "" && !d.bad {
 		c := change{op: d.byte()}
 		switch c.op {
@@ -247,7 +249,7 @@ func encodeRecord(changes []change) ([]byte, error) {
 		return nil, fmt.Errorf("names log: record of %d bytes: %w", len(payload), errs.ErrTooLarge)
 	}
 	binary.LittleEndian.PutUint32(b, uint32(len(payload)))
-	binary.LittleEndian.PutUint32(b[4:], checksum(string(payload)))
+	binary.LittleEndian.PutUint32(b[4:], crc32.Checksum(payload, castagnoli))
 	return b, nil
 }
 
@@ -269,18 +271,6 @@ func appendDescriptor(b []byte, d image.Descriptor) ([]byte, error) {
 		return nil, fmt.Errorf("names log: encode descriptor: %w", err)
 	}
 	return appendString(b, string(extra)), nil
-}
-
-func checksum(payload string) uint32 {
-	// Strings are hashed in pieces so that no copy of the log is made.
-	var sum uint32
-	var buf [4096]byte
-	for len(payload) > 0 {
-		n := copy(buf[:], payload)
-		sum = crc32.Update(sum, castagnoli, buf[:n])
-		payload = payload[n:]
-	}
-	return sum
 }
 
 // encodeLog writes a table as a fresh log.

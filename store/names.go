@@ -3,7 +3,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -173,16 +173,23 @@ func (t *nameTable) orphan(n *Name, now time.Time) []change {
 }
 
 func (t *nameTable) sorted() []Name {
-	out := make([]Name, 0, t.live())
+	all := make([]*Name, 0, t.live()) // a Name is large to move about
 	for _, n := range t.named {
-		out = append(out, *n)
+		all = append(all, n)
 	}
 	for _, n := range t.dangling {
-		out = append(out, *n)
+		all = append(all, n)
 	}
-	slices.SortFunc(out, func(a, b Name) int {
-		return cmp.Or(cmp.Compare(a.Ref, b.Ref), cmp.Compare(a.Target.Digest, b.Target.Digest))
+	slices.SortFunc(all, func(a, b *Name) int {
+		if c := strings.Compare(a.Ref, b.Ref); c != 0 {
+			return c
+		}
+		return strings.Compare(string(a.Target.Digest), string(b.Target.Digest))
 	})
+	out := make([]Name, len(all))
+	for i, n := range all {
+		out[i] = *n
+	}
 	return out
 }
 
@@ -237,7 +244,7 @@ func (c *nameCache) read(f *os.File) error {
 	if err != nil && err != io.EOF {
 		return err
 	}
-	if good := c.table.replay(string(tail[:n])); good > 0 {
+	if good := c.table.replay(tail[:n]); good > 0 {
 		c.good += int64(good)
 		c.list = nil
 	}

@@ -275,6 +275,9 @@ func (c *collection) bury() ([]string, error) {
 		}
 	}
 	dead, err := c.store.bury(c.dead)
+	if err == nil {
+		err = c.store.sweepLocks()
+	}
 	return append(paths, dead...), err
 }
 

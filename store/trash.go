@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/internal/lockfile"
 )
 
@@ -77,6 +78,20 @@ func (s *Store) bury(dead []string) ([]string, error) {
 		}
 	}
 	return paths, nil
+}
+
+// sweepLocks removes the lock files that nobody holds: those of killed processes.
+func (s *Store) sweepLocks() error {
+	return s.eachFile("locks", func(path string) error {
+		lock, err := lockfile.Try(path, lockfile.Exclusive)
+		if errors.Is(err, errs.ErrConflict) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return lock.Remove()
+	})
 }
 
 func (s *Store) emptyTrash(ctx context.Context) {
