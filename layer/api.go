@@ -32,7 +32,7 @@ func Diff(ctx context.Context, w io.Writer, dir string, o DiffOptions) error {
 // DiffDigest is Diff into a hash: the diffID and the tar's size.
 func DiffDigest(ctx context.Context, dir string, o DiffOptions) (digest.Digest, int64, error) {
 	h := newHashPipe()
-	err := diff(ctx, h, dir, o)
+	err := diffUnbuffered(ctx, h, dir, o)
 	sum, size := h.sum()
 	if err != nil {
 		return "", 0, err
@@ -105,5 +105,5 @@ type MissingLinkError struct {
 
 // Error implements error.
 func (e *MissingLinkError) Error() string {
-	return "hard link " + e.Name + ": " + e.Target + " is not in this layer"
+	return "hard link " + show(e.Name) + ": " + show(e.Target) + " is not in this layer"
 }

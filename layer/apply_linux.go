@@ -96,7 +96,7 @@ func (a *applier) archive(r *bufio.Reader) error {
 		if err == io.EOF {
 			break
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, tar.ErrInsecurePath) { // names are our own care
 			return badTar(err)
 		}
 		if h.Typeflag == tar.TypeXGlobalHeader {
@@ -106,7 +106,7 @@ func (a *applier) archive(r *bufio.Reader) error {
 			return fmt.Errorf("more than %d entries: %w", maxEntries, errs.ErrTooLarge)
 		}
 		if err := a.entry(h, tr); err != nil {
-			return fmt.Errorf("%s: %w", h.Name, err)
+			return &entryError{h.Name, err}
 		}
 	}
 	for {

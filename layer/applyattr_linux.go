@@ -54,7 +54,10 @@ func (a *applier) attrs(dir int, base string, h *tar.Header) error {
 // setXattr sets one xattr, or counts it where it has no place.
 func (a *applier) setXattr(dir int, base, name, value string, typ byte) error {
 	err := unix.Lsetxattr(procPath(dir, base), name, []byte(value), 0)
-	special := typ != tar.TypeReg && typ != tar.TypeDir && strings.HasPrefix(name, "user.")
+	// Only files and directories have user xattrs; trusted ones are the
+	// business of the initial user namespace.
+	special := typ != tar.TypeReg && typ != tar.TypeDir && strings.HasPrefix(name, "user.") ||
+		strings.HasPrefix(name, "trusted.")
 	switch {
 	case err == nil:
 		return nil

@@ -2,6 +2,7 @@ package layer
 
 import (
 	"archive/tar"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -140,7 +141,7 @@ func (a *applier) makeParent(p string) error {
 		})
 	}
 	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR && st.Mode&unix.S_IFMT != unix.S_IFLNK {
-		return fmt.Errorf("%s is not a directory: %w", p, errs.ErrInvalid)
+		return fmt.Errorf("%s is not a directory: %w", show(p), errs.ErrInvalid)
 	}
 	d, err := safepath.MkdirAll(a.root, p, 0o755, func(dir *os.File) error {
 		defer runtime.KeepAlive(dir)
@@ -276,7 +277,7 @@ func (a *applier) finishDirs() error {
 	a.dirs.flush()
 	for id, l := range a.late {
 		if err := a.finishDir(id, l); err != nil {
-			return fmt.Errorf("%s: %w", path.Join("/", l.path), err)
+			return &entryError{path.Join("/", l.path), err}
 		}
 	}
 	return nil
@@ -284,7 +285,7 @@ func (a *applier) finishDirs() error {
 
 func (a *applier) finishDir(id fileID, l lateDir) error {
 	f, err := safepath.Open(a.root, l.path, openDirFlags, 0)
-	if missing(err) {
+	if missing(err) || errors.Is(err, unix.ELOOP) {
 		return nil // a later entry took its place
 	}
 	if err != nil {

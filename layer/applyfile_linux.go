@@ -12,7 +12,7 @@ import (
 // putFile writes a regular file.
 func (a *applier) putFile(dir *dirHandle, base string, h *tar.Header, r io.Reader) error {
 	var fd int
-	err := a.make(dir, base, func() (err error) {
+	err := a.create(dir, base, func() (err error) {
 		fd, err = unix.Openat(dir.fd, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 		return err
 	})

@@ -16,9 +16,9 @@ import (
 	"github.com/mica-build/mica/internal/safepath"
 )
 
-// make runs a call that makes base and fails if it exists; then what exists is
+// create runs a call that makes base and fails if it exists; then what exists is
 // removed first.
-func (a *applier) make(dir *dirHandle, base string, call func() error) error {
+func (a *applier) create(dir *dirHandle, base string, call func() error) error {
 	err := retry(call)
 	if err != unix.EEXIST {
 		return err
@@ -81,7 +81,7 @@ func removeAll(dir int, base string) error {
 
 // putNode makes something without content.
 func (a *applier) putNode(dir *dirHandle, base string, h *tar.Header, call func() error) error {
-	if err := a.make(dir, base, call); err != nil {
+	if err := a.create(dir, base, call); err != nil {
 		return err
 	}
 	return a.allAttrs(dir.fd, base, h)
@@ -123,7 +123,7 @@ func (a *applier) putLink(dir *dirHandle, base, p string, h *tar.Header) error {
 		return a.copyParent(dir, base, p, target, h)
 	}
 	if err != nil {
-		return fmt.Errorf("hard link to %s: %w", target, err)
+		return fmt.Errorf("hard link to %s: %w", show(target), err)
 	}
 	defer from.Close()
 	defer runtime.KeepAlive(from)
@@ -133,15 +133,15 @@ func (a *applier) putLink(dir *dirHandle, base, p string, h *tar.Header) error {
 	case err == unix.ENOENT || err == nil && isWhiteout(&st):
 		return a.copyParent(dir, base, p, target, h)
 	case err != nil:
-		return fmt.Errorf("hard link to %s: %w", target, err)
+		return fmt.Errorf("hard link to %s: %w", show(target), err)
 	case isDir(&st):
-		return fmt.Errorf("hard link to directory %s: %w", target, errs.ErrInvalid)
+		return fmt.Errorf("hard link to directory %s: %w", show(target), errs.ErrInvalid)
 	}
 	if there, err := lstatat(dir.fd, base); err == nil && idOf(&there) == idOf(&st) {
 		return a.linkAttrs(dir.fd, base, &st, h) // is the same file already
 	}
-	if err := a.make(dir, base, func() error { return unix.Linkat(fromFD, name, dir.fd, base, 0) }); err != nil {
-		return fmt.Errorf("hard link to %s: %w", target, err)
+	if err := a.create(dir, base, func() error { return unix.Linkat(fromFD, name, dir.fd, base, 0) }); err != nil {
+		return fmt.Errorf("hard link to %s: %w", show(target), err)
 	}
 	return a.linkAttrs(dir.fd, base, &st, h)
 }
@@ -159,12 +159,12 @@ func (a *applier) copyParent(dir *dirHandle, base, p, target string, link *tar.H
 	parent, name := path.Split(target)
 	m, err := a.parentDir(strings.TrimSuffix(parent, "/"))
 	if err != nil {
-		return fmt.Errorf("hard link to %s: %w", target, err)
+		return fmt.Errorf("hard link to %s: %w", show(target), err)
 	}
 	defer m.close()
 	at, st, ok, err := m.entry(name)
 	if err != nil {
-		return fmt.Errorf("hard link to %s: %w", target, err)
+		return fmt.Errorf("hard link to %s: %w", show(target), err)
 	}
 	if !ok || isDir(&st) {
 		return &MissingLinkError{Name: p, Target: target}

@@ -34,6 +34,17 @@ type differ struct {
 }
 
 func diff(ctx context.Context, w io.Writer, dir string, o DiffOptions) error {
+	bw := bufio.NewWriterSize(w, copyBuffer)
+	if err := diffUnbuffered(ctx, bw, dir, o); err != nil {
+		return err
+	}
+	if err := bw.Flush(); err != nil {
+		return fmt.Errorf("diff layer: %w", err)
+	}
+	return nil
+}
+
+func diffUnbuffered(ctx context.Context, w io.Writer, dir string, o DiffOptions) error {
 	root, err := openTree(dir)
 	if err != nil {
 		return fmt.Errorf("diff layer: %w", err)
@@ -41,14 +52,10 @@ func diff(ctx context.Context, w io.Writer, dir string, o DiffOptions) error {
 	defer unix.Close(root)
 	buf := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
-	bw := bufio.NewWriterSize(w, copyBuffer)
-	d := &differ{ctx: ctx, tw: tar.NewWriter(bw), clamp: o.ClampTime, links: map[fileID]string{}, buf: *buf}
+	d := &differ{ctx: ctx, tw: tar.NewWriter(w), clamp: o.ClampTime, links: map[fileID]string{}, buf: *buf}
 	err = d.top(root)
 	if err == nil {
 		err = d.tw.Close()
-	}
-	if err == nil {
-		err = bw.Flush()
 	}
 	if err != nil {
 		return fmt.Errorf("diff layer: %w", err)
@@ -85,8 +92,8 @@ func (d *differ) children(dir int, prefix string) error {
 		if err == nil {
 			err = d.entry(dir, name, prefix, &st)
 		}
-		if _, nested := err.(*diffError); err != nil && !nested {
-			err = &diffError{prefix + name, err}
+		if _, nested := err.(*entryError); err != nil && !nested {
+			err = &entryError{prefix + name, err}
 		}
 		if err != nil {
 			return err
@@ -94,15 +101,6 @@ func (d *differ) children(dir int, prefix string) error {
 	}
 	return nil
 }
-
-// diffError keeps the path of the entry it comes from while it rises.
-type diffError struct {
-	path string
-	err  error
-}
-
-func (e *diffError) Error() string { return e.path + ": " + e.err.Error() }
-func (e *diffError) Unwrap() error { return e.err }
 
 // entry writes one entry and, of a directory, what is below.
 func (d *differ) entry(dir int, name, prefix string, st *unix.Stat_t) error {

@@ -2,27 +2,27 @@ package layer
 
 import "crypto/sha256"
 
-const pipeChunk = 512 << 10
+const (
+	pipeChunk  = 256 << 10
+	pipeChunks = 6
+)
 
 // hashPipe hashes what is written to it in a goroutine of its own.
 type hashPipe struct {
 	free, full chan []byte
+	made       int // chunks; a small layer needs one
 	cur        []byte
 	size       int64
 	result     chan []byte
 }
 
 func newHashPipe() *hashPipe {
-	const chunks = 4
 	h := &hashPipe{
-		free:   make(chan []byte, chunks),
-		full:   make(chan []byte, chunks),
+		free:   make(chan []byte, pipeChunks),
+		full:   make(chan []byte, pipeChunks),
 		result: make(chan []byte, 1),
 	}
-	for range chunks {
-		h.free <- make([]byte, 0, pipeChunk)
-	}
-	h.cur = <-h.free
+	h.next()
 	go h.run()
 	return h
 }
@@ -36,6 +36,21 @@ func (h *hashPipe) run() {
 	h.result <- s.Sum(nil)
 }
 
+// next takes a chunk to fill.
+func (h *hashPipe) next() {
+	select {
+	case h.cur = <-h.free:
+		return
+	default:
+	}
+	if h.made < pipeChunks {
+		h.made++
+		h.cur = make([]byte, 0, pipeChunk)
+		return
+	}
+	h.cur = <-h.free
+}
+
 // Write implements io.Writer; it never fails.
 func (h *hashPipe) Write(p []byte) (int, error) {
 	n := len(p)
@@ -45,7 +60,7 @@ func (h *hashPipe) Write(p []byte) (int, error) {
 		h.cur = append(h.cur, p[:k]...)
 		if p = p[k:]; len(h.cur) == cap(h.cur) {
 			h.full <- h.cur
-			h.cur = <-h.free
+			h.next()
 		}
 	}
 	return n, nil

@@ -59,8 +59,8 @@ func (s *settler) dir(dir int, below merged, prefix string) (empty bool, err err
 			return false, err
 		}
 		gone, err := s.entry(dir, name, below, prefix)
-		if _, nested := err.(*diffError); err != nil && !nested {
-			err = &diffError{prefix + name, err}
+		if _, nested := err.(*entryError); err != nil && !nested {
+			err = &entryError{prefix + name, err}
 		}
 		if err != nil {
 			return false, err

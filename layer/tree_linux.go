@@ -46,9 +46,9 @@ func openTree(dir string) (int, error) {
 	return fd, nil
 }
 
-// names lists an open directory in byte order. It may be called once.
+// names lists an open directory in byte order.
 func names(dir int) ([]string, error) {
-	fd, err := unix.FcntlInt(uintptr(dir), unix.F_DUPFD_CLOEXEC, 0)
+	fd, err := openat(dir, ".", openDirFlags, 0) // has an offset of its own
 	if err != nil {
 		return nil, err
 	}
