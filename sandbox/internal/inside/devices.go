@@ -23,14 +23,13 @@ var nodes = []struct {
 	{"tty", 5, 0},
 }
 
-// links are the symbolic links in /dev.
+// links are the symbolic links in /dev, besides core where the kernel has it.
 var links = []struct{ name, to string }{
 	{"ptmx", "pts/ptmx"},
 	{"fd", "/proc/self/fd"},
 	{"stdin", "/proc/self/fd/0"},
 	{"stdout", "/proc/self/fd/1"},
 	{"stderr", "/proc/self/fd/2"},
-	{"core", "/proc/kcore"},
 }
 
 func (w *world) mountDev() (err error) {
@@ -40,6 +39,11 @@ func (w *world) mountDev() (err error) {
 	for _, l := range links {
 		if err := unix.Symlinkat(l.to, w.dev, l.name); err != nil {
 			return fmt.Errorf("link %s: %w", l.name, err)
+		}
+	}
+	if unix.Faccessat(w.proc, "kcore", unix.F_OK, 0) == nil {
+		if err := unix.Symlinkat("/proc/kcore", w.dev, "core"); err != nil {
+			return fmt.Errorf("link core: %w", err)
 		}
 	}
 	for _, d := range []string{"pts", "shm", "mqueue"} {

@@ -19,10 +19,12 @@ func (w *world) mountProc() (err error) {
 
 func (w *world) mountSys() (err error) {
 	attr := nosuid | nodev | noexec
+	var options []string
 	if !w.c.Insecure {
 		attr |= rdonly
+		options = append(options, "ro")
 	}
-	w.sys, err = newFS("sysfs", attr)
+	w.sys, err = newFS("sysfs", attr, options...)
 	if errors.Is(err, unix.EPERM) {
 		return w.bindSys()
 	}
@@ -95,7 +97,7 @@ func changeAttr(fd int, attr uint64) error {
 }
 
 func (w *world) mountFiles() error {
-	for _, name := range []string{"hosts", "resolv.conf"} {
+	for _, name := range []string{"resolv.conf", "hosts"} {
 		fd, err := cloneAt(w.stage, name, false)
 		if err != nil {
 			return err
@@ -170,7 +172,7 @@ func (w *world) maskOne(target int, empty *int) error {
 		return attach(null, target)
 	}
 	if *empty < 0 {
-		fd, err := newFS("tmpfs", rdonly)
+		fd, err := newFS("tmpfs", rdonly, "ro")
 		if err != nil {
 			return err
 		}

@@ -39,8 +39,8 @@ func (w *world) build() error {
 		{"/sys/fs/cgroup", w.mountCgroup},
 		{"/etc", w.mountFiles},
 		{"user mounts", w.mountUser},
-		{"masked paths", w.mask},
 		{"read-only paths", w.protect},
+		{"masked paths", w.mask},
 	}
 	for _, s := range steps {
 		if err := s.do(); err != nil {
