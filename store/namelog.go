@@ -51,7 +51,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type nameTable struct {
 	named    map[string]*Name
 	dangling map[digest.Digest]*Name
-	uses     map[digest.Digest]int // how many refs a target has
+	uses     map[digest.Digest]int // how many refs a target has; nil until asked for
 	records  int                   // read so far, to know when to compact
 }
 
@@ -59,7 +59,6 @@ func newNameTable(capacity int) *nameTable {
 	return &nameTable{
 		named:    make(map[string]*Name, capacity),
 		dangling: map[digest.Digest]*Name{},
-		uses:     make(map[digest.Digest]int, capacity),
 	}
 }
 
@@ -76,7 +75,9 @@ func (t *nameTable) apply(c change) {
 		t.remove(c.name.Ref)
 		n := c.name
 		t.named[n.Ref] = &n
-		t.uses[n.Target.Digest]++
+		if t.uses != nil {
+			t.uses[n.Target.Digest]++
+		}
 	case opDelete:
 		t.remove(c.name.Ref)
 	case opKeep:
@@ -93,9 +94,23 @@ func (t *nameTable) remove(ref string) {
 		return
 	}
 	delete(t.named, ref)
+	if t.uses == nil {
+		return
+	}
 	if t.uses[old.Target.Digest]--; t.uses[old.Target.Digest] == 0 {
 		delete(t.uses, old.Target.Digest)
 	}
+}
+
+// refs is how many names target has. Only writers ask.
+func (t *nameTable) refs(target digest.Digest) int {
+	if t.uses == nil {
+		t.uses = make(map[digest.Digest]int, len(t.named))
+		for _, n := range t.named {
+			t.uses[n.Target.Digest]++
+		}
+	}
+	return t.uses[target]
 }
 
 // live is the number of entries.

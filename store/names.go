@@ -149,7 +149,7 @@ func (s *Store) Forget(ctx context.Context, target digest.Digest) error {
 // tag gives the changes that make ref stand for d.
 func (t *nameTable) tag(ref string, d image.Descriptor, now time.Time) []change {
 	if ref == "" {
-		if t.uses[d.Digest] > 0 {
+		if t.refs(d.Digest) > 0 {
 			return nil
 		}
 		return []change{{op: opKeep, name: Name{Target: d, Updated: now}}}
@@ -166,7 +166,7 @@ func (t *nameTable) tag(ref string, d image.Descriptor, now time.Time) []change 
 
 // orphan keeps the target of n, which is about to lose this name, if it has no other.
 func (t *nameTable) orphan(n *Name, now time.Time) []change {
-	if t.uses[n.Target.Digest] > 1 {
+	if t.refs(n.Target.Digest) > 1 {
 		return nil
 	}
 	return []change{{op: opKeep, name: Name{Target: n.Target, Updated: now}}}
@@ -267,12 +267,16 @@ func (s *Store) changeNames(ctx context.Context, f func(*nameTable) ([]change, e
 	if err != nil || len(changes) == 0 {
 		return err
 	}
-	if s.names.inode == 0 || s.names.table.records > 2*s.names.table.live()+1024 {
-		if err := s.compactNames(); err != nil {
-			return err
-		}
+	if s.names.inode == 0 {
+		err = s.compactNames()
 	}
-	return s.appendNames(changes)
+	if err == nil {
+		err = s.appendNames(changes)
+	}
+	if err == nil && s.names.table.records > 2*s.names.table.live()+1024 {
+		_ = s.compactNames() // the change is made; if not now then next time
+	}
+	return err
 }
 
 // appendNames writes one record to the end of the log, where it cuts off what a
