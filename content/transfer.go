@@ -136,7 +136,7 @@ func (c *copier) write(ctx context.Context, d image.Descriptor, raw []byte, ther
 
 // layer copies a layer unless it is to be left out.
 func (c *copier) layer(ctx context.Context, d image.Descriptor, diffID digest.Digest) error {
-	skip := !c.o.Foreign && isForeign(d.MediaType)
+	skip := !c.o.Foreign && IsForeign(d.MediaType)
 	if !skip && c.o.Skip != nil {
 		var err error
 		if skip, err = c.o.Skip(ctx, d, diffID); err != nil {
@@ -150,7 +150,9 @@ func (c *copier) layer(ctx context.Context, d image.Descriptor, diffID digest.Di
 	return c.blob(ctx, d)
 }
 
-func isForeign(mediaType string) bool {
+// IsForeign says whether a layer may not be distributed: it is to be had from
+// where its URLs lead, and registries do not ask for it.
+func IsForeign(mediaType string) bool {
 	return mediaType == image.DockerForeignLayer || strings.Contains(mediaType, ".layer.nondistributable.")
 }
 

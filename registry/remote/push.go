@@ -3,7 +3,6 @@ package remote
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -135,10 +134,4 @@ func bytesBody(raw []byte) *body {
 		size: int64(len(raw)),
 		open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(raw)), nil },
 	}
-}
-
-// temporary says whether a push may succeed when tried again.
-func temporary(err error) bool {
-	var t interface{ Temporary() bool }
-	return isDropped(err) || (errors.As(err, &t) && t.Temporary())
 }

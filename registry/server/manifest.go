@@ -11,8 +11,8 @@ import (
 	"strconv"
 
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/mica-build/mica/content"
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/image"
 )
@@ -169,7 +169,7 @@ func (c *call) checkBlobs(raw []byte) error {
 		return invalid("invalid manifest")
 	}
 	for _, d := range append(slices.Clone(m.Layers), m.Config) {
-		if len(d.URLs) > 0 || isForeign(d.MediaType) {
+		if len(d.URLs) > 0 || content.IsForeign(d.MediaType) {
 			continue
 		}
 		_, err := c.b.StatBlob(c.r.Context(), c.repo, d.Digest)
@@ -181,17 +181,6 @@ func (c *call) checkBlobs(raw []byte) error {
 		}
 	}
 	return nil
-}
-
-func isForeign(mt string) bool {
-	switch mt {
-	case image.DockerForeignLayer,
-		ocispec.MediaTypeImageLayerNonDistributable,     //nolint:staticcheck // still found in old images
-		ocispec.MediaTypeImageLayerNonDistributableGzip, //nolint:staticcheck // still found in old images
-		ocispec.MediaTypeImageLayerNonDistributableZstd: //nolint:staticcheck // still found in old images
-		return true
-	}
-	return false
 }
 
 func (c *call) deleteManifest() error {
