@@ -113,7 +113,7 @@ func TestSettle(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.root {
-				testenv.Root(t)
+				fullRoot(t)
 			}
 			low, mid, up := newMaker(t), newMaker(t), newMaker(t)
 			bottom(low)
@@ -300,6 +300,9 @@ func mountOverlay(t *testing.T, target string, lowers []string, upper string) (u
 		dirs = append(dirs, lowers[i])
 	}
 	opts := "index=off,redirect_dir=off,metacopy=off,lowerdir=" + strings.Join(dirs, ":")
+	if UserXattr() {
+		opts = "userxattr," + strings.TrimPrefix(opts, "index=off,redirect_dir=off,metacopy=off,")
+	}
 	if upper != "" {
 		opts += ",upperdir=" + upper + ",workdir=" + t.TempDir()
 	}

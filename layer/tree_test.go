@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mica-build/mica/internal/testenv"
 )
 
 // node is one file a test wants or finds.
@@ -101,6 +103,15 @@ func short(b []byte) string {
 
 // stamp is the whole-second time tests give to files.
 var stamp = time.Unix(1600000000, 0)
+
+// fullRoot skips unless the test may use any owner, device and xattr.
+func fullRoot(t testing.TB) {
+	t.Helper()
+	testenv.Root(t)
+	if UserXattr() {
+		t.Skip("needs root outside of user namespaces")
+	}
+}
 
 // maker builds trees; every step fails the test.
 type maker struct {
