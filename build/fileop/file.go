@@ -3,6 +3,7 @@
 package fileop
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +17,10 @@ import (
 
 // file copies e, which is not a directory, from one directory of p to the
 // other, where it is called name.
-func (w *writer) file(p *dirPair, e *entry, name string) error {
+func (w *writer) file(ctx context.Context, p *dirPair, e *entry, name string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	target := path.Join(p.target, name)
 	if !p.fresh {
 		if err := w.clear(p.to, name, target); err != nil {
@@ -27,7 +31,7 @@ func (w *writer) file(p *dirPair, e *entry, name string) error {
 	var err error
 	switch e.kind() {
 	case unix.S_IFREG, unix.S_IFSOCK:
-		return w.regular(p, e, name, target, m)
+		return w.regular(ctx, p, e, name, target, m)
 	case unix.S_IFLNK:
 		err = unix.Symlinkat(e.link, p.to, name)
 	case unix.S_IFCHR, unix.S_IFBLK, unix.S_IFIFO:
@@ -74,14 +78,14 @@ func (w *writer) clear(dir int, name, target string) error {
 }
 
 // regular copies a regular file, or makes the empty one that stands for a socket.
-func (w *writer) regular(p *dirPair, e *entry, name, target string, m meta) error {
+func (w *writer) regular(ctx context.Context, p *dirPair, e *entry, name, target string, m meta) error {
 	out, err := openat(p.to, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, m.mode&0o777)
 	if err != nil {
 		return pathError("create", target, err)
 	}
 	defer unix.Close(out)
 	if e.kind() == unix.S_IFREG {
-		if err := copyContent(p.from, e, out); err != nil {
+		if err := copyContent(ctx, p.from, e, out); err != nil {
 			return pathError("copy to", target, err)
 		}
 	}
@@ -92,7 +96,7 @@ func (w *writer) regular(p *dirPair, e *entry, name, target string, m meta) erro
 }
 
 // copyContent copies the bytes of e, a regular file in the directory dir.
-func copyContent(dir int, e *entry, out int) error {
+func copyContent(ctx context.Context, dir int, e *entry, out int) error {
 	const flags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY
 	in, err := openat(dir, e.name, flags, 0)
 	if err != nil {
@@ -107,13 +111,16 @@ func copyContent(dir int, e *entry, out int) error {
 		return pathError("read", e.path, errors.New("it was a regular file and is not any more"))
 	}
 	for rest := st.Size; rest >= bigFile; {
-		n, err := unix.CopyFileRange(in, nil, out, nil, int(min(rest, 1<<30)), 0)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := unix.CopyFileRange(in, nil, out, nil, int(min(rest, 64<<20)), 0)
 		if err != nil || n == 0 {
 			break // between these file systems, or for this file, not: the loop below does it
 		}
 		rest -= int64(n)
 	}
-	return copyBytes(in, out)
+	return copyBytes(ctx, in, out)
 }
 
 // bigFile is the size from which the kernel copies faster than we do.
@@ -122,10 +129,13 @@ const bigFile = 128 << 10
 var buffers = sync.Pool{New: func() any { return new([bigFile]byte) }}
 
 // copyBytes copies until the end of in.
-func copyBytes(in, out int) error {
+func copyBytes(ctx context.Context, in, out int) error {
 	buf := buffers.Get().(*[bigFile]byte)
 	defer buffers.Put(buf)
 	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		n, err := unix.Read(in, buf[:])
 		if err == unix.EINTR {
 			continue

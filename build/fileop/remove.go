@@ -7,9 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
-
 	"os"
+	"path"
 
 	"github.com/moby/buildkit/solver/pb"
 	"golang.org/x/sys/unix"

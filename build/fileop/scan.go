@@ -104,6 +104,10 @@ func (s *dirScan) dir(ctx context.Context, parent int, name string, e *entry, m 
 		return err
 	}
 	fd, err := openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err == unix.ENOENT && e.path != s.base {
+		e.exists = false // gone meanwhile
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("read %q: %w", "/"+e.path, err)
 	}

@@ -74,7 +74,7 @@ func (x *extractor) extract(ctx context.Context, archive *tar.Reader, h *tar.Hea
 		if h.Typeflag == tar.TypeXGlobalHeader {
 			continue
 		}
-		if err := x.entry(h, archive); err != nil {
+		if err := x.entry(h, ctxReader{ctx, archive}); err != nil {
 			return fmt.Errorf("entry %q: %w", h.Name, err)
 		}
 	}
@@ -140,6 +140,19 @@ func (x *extractor) entry(h *tar.Header, content io.Reader) error {
 		return m.setAt(dir, base, false)
 	}
 	return fmt.Errorf("type %q: %w", h.Typeflag, errs.ErrUnsupported)
+}
+
+// ctxReader ends with ctx.
+type ctxReader struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (r ctxReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.Reader.Read(p)
 }
 
 // entryName gives the path of an entry below the root, "" for the root itself.

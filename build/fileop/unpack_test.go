@@ -78,22 +78,36 @@ func TestUnpack(t *testing.T) {
 		want  []string
 		fails string
 	}{
-		{name: "files", in: []tar.Header{dirEntry("./", 0o700), dirEntry("./d/", 0o2750), file("./d/f", "F"), symEntry("d/l", "/etc"), hardEntry("h", "d/f")},
-			want: []string{"p/ 0755 0:0", "p/d/ 2750 7:8", "p/d/f 0640 7:8 =F", "p/d/l -> /etc 0:0", "p/h => p/d/f"}},
-		{name: "implied parents are root's", in: []tar.Header{file("a/b/f", "F")}, owner: &Owner{3, 4},
-			want: []string{"p/ 0755 3:4", "p/a/ 0755 0:0", "p/a/b/ 0755 0:0", "p/a/b/f 0640 3:4 =F"}},
-		{name: "chown reaches entries, chmod does not", in: []tar.Header{dirEntry("a", 0o711), file("a/f", "F"), symEntry("s", "f")}, owner: &Owner{3, 4}, do: []func(*pb.FileActionCopy){octal(0o600)},
-			want: []string{"p/ 0755 3:4", "p/a/ 0711 3:4", "p/a/f 0640 3:4 =F", "p/s -> f 3:4"}},
-		{name: "into what is there", in: []tar.Header{dirEntry("d", 0o700), file("d/f", "new"), file("g", "new")}, dst: []string{"p/ 711 1:1", "p/d/ 777 1:1", "p/d/f =old", "p/d/k =K", "p/g/x =X"},
-			want: []string{"p/ 0711 1:1", "p/d/ 0700 7:8", "p/d/f 0640 7:8 =new", "p/d/k 0644 0:0 =K", "p/g 0640 7:8 =new"}},
+		{
+			name: "files", in: []tar.Header{dirEntry("./", 0o700), dirEntry("./d/", 0o2750), file("./d/f", "F"), symEntry("d/l", "/etc"), hardEntry("h", "d/f")},
+			want: []string{"p/ 0755 0:0", "p/d/ 2750 7:8", "p/d/f 0640 7:8 =F", "p/d/l -> /etc 0:0", "p/h => p/d/f"},
+		},
+		{
+			name: "implied parents are root's", in: []tar.Header{file("a/b/f", "F")}, owner: &Owner{3, 4},
+			want: []string{"p/ 0755 3:4", "p/a/ 0755 0:0", "p/a/b/ 0755 0:0", "p/a/b/f 0640 3:4 =F"},
+		},
+		{
+			name: "chown reaches entries, chmod does not", in: []tar.Header{dirEntry("a", 0o711), file("a/f", "F"), symEntry("s", "f")}, owner: &Owner{3, 4}, do: []func(*pb.FileActionCopy){octal(0o600)},
+			want: []string{"p/ 0755 3:4", "p/a/ 0711 3:4", "p/a/f 0640 3:4 =F", "p/s -> f 3:4"},
+		},
+		{
+			name: "into what is there", in: []tar.Header{dirEntry("d", 0o700), file("d/f", "new"), file("g", "new")}, dst: []string{"p/ 711 1:1", "p/d/ 777 1:1", "p/d/f =old", "p/d/k =K", "p/g/x =X"},
+			want: []string{"p/ 0711 1:1", "p/d/ 0700 7:8", "p/d/f 0640 7:8 =new", "p/d/k 0644 0:0 =K", "p/g 0640 7:8 =new"},
+		},
 		{name: "a directory replaces a file", in: []tar.Header{dirEntry("g", 0o700)}, dst: []string{"p/g =G"}, want: []string{"p/ 0755 0:0", "p/g/ 0700 7:8"}},
 		{name: "a directory replaces a link", in: []tar.Header{dirEntry("g", 0o700), file("g/f", "F")}, dst: []string{"p/g -> /q", "q/"}, want: []string{"p/ 0755 0:0", "p/g/ 0700 7:8", "p/g/f 0640 7:8 =F", "q/ 0755 0:0"}},
-		{name: "whiteouts are files", in: []tar.Header{file(".wh.a", ""), file("d/.wh..wh..opq", "")}, dst: []string{"p/a =A"},
-			want: []string{"p/ 0755 0:0", "p/.wh.a 0640 7:8 =", "p/a 0644 0:0 =A", "p/d/ 0755 0:0", "p/d/.wh..wh..opq 0640 7:8 ="}},
-		{name: "only the capability stays", in: []tar.Header{{Name: "f", Typeflag: tar.TypeReg, Mode: 0o4755, PAXRecords: caps}},
-			want: []string{"p/ 0755 0:0", "p/f 4755 0:0 = caps 0100000200200000000000000000000000000000"}},
-		{name: "devices", in: []tar.Header{{Name: "c", Typeflag: tar.TypeChar, Mode: 0o600, Devmajor: 1, Devminor: 3}, {Name: "b", Typeflag: tar.TypeBlock, Mode: 0o660, Devmajor: 7}, {Name: "f", Typeflag: tar.TypeFifo, Mode: 0o644}},
-			want: []string{"p/ 0755 0:0", "p/b b 0660 0:0 7:0", "p/c c 0600 0:0 1:3", "p/f p 0644 0:0"}},
+		{
+			name: "whiteouts are files", in: []tar.Header{file(".wh.a", ""), file("d/.wh..wh..opq", "")}, dst: []string{"p/a =A"},
+			want: []string{"p/ 0755 0:0", "p/.wh.a 0640 7:8 =", "p/a 0644 0:0 =A", "p/d/ 0755 0:0", "p/d/.wh..wh..opq 0640 7:8 ="},
+		},
+		{
+			name: "only the capability stays", in: []tar.Header{{Name: "f", Typeflag: tar.TypeReg, Mode: 0o4755, PAXRecords: caps}},
+			want: []string{"p/ 0755 0:0", "p/f 4755 0:0 = caps 0100000200200000000000000000000000000000"},
+		},
+		{
+			name: "devices", in: []tar.Header{{Name: "c", Typeflag: tar.TypeChar, Mode: 0o600, Devmajor: 1, Devminor: 3}, {Name: "b", Typeflag: tar.TypeBlock, Mode: 0o660, Devmajor: 7}, {Name: "f", Typeflag: tar.TypeFifo, Mode: 0o644}},
+			want: []string{"p/ 0755 0:0", "p/b b 0660 0:0 7:0", "p/c c 0600 0:0 1:3", "p/f p 0644 0:0"},
+		},
 		{name: "no whiteout device", in: []tar.Header{{Name: "c", Typeflag: tar.TypeChar}}, fails: `entry "c": character device 0:0`},
 		{name: "global header first", in: []tar.Header{{Typeflag: tar.TypeXGlobalHeader, PAXRecords: map[string]string{"comment": "x"}}, file("f", "F")}, want: []string{"p/ 0755 0:0", "p/f 0640 7:8 =F"}},
 		{name: "twice", in: []tar.Header{file("f", "1"), file("f", "2")}, want: []string{"p/ 0755 0:0", "p/f 0640 7:8 =2"}},

@@ -23,7 +23,6 @@ const writers = 2
 // end come when those are done, so that the result does not depend on them.
 type writer struct {
 	*copier
-	base  string // of the tree in the source
 	files *errgroup.Group
 	names map[inode]string // first copy of a file with several names
 	links []hardLink
@@ -82,7 +81,7 @@ func (w *writer) top(ctx context.Context, dir *os.File, target string, e *entry,
 			return clash("", "the root", "a file")
 		}
 		p := &dirPair{from: int(parent.Fd()), to: int(dir.Fd()), target: path.Dir("/" + target)[1:]}
-		return w.file(p, e, name)
+		return w.file(ctx, p, e, name)
 	}
 	what := dirAll
 	if st != nil && isDir(st) {
@@ -212,10 +211,7 @@ func (w *writer) start(ctx context.Context, p *dirPair, batch []*entry) {
 	w.files.Go(func() error {
 		defer p.release()
 		for _, e := range batch {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if err := w.file(p, e, e.name); err != nil {
+			if err := w.file(ctx, p, e, e.name); err != nil {
 				return err
 			}
 		}
