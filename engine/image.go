@@ -56,6 +56,10 @@ func (e *Engine) images(ctx context.Context, want image.Platform) ([]Image, erro
 	if err != nil {
 		return nil, err
 	}
+	// Entries without a name come first; what a name stands for is to be shown.
+	if i := slices.IndexFunc(names, func(n store.Name) bool { return n.Ref != "" }); i > 0 {
+		names = slices.Concat(names[i:], names[:i])
+	}
 	byID := map[digest.Digest]*Image{}
 	byTarget := map[digest.Digest]*Image{}
 	var order []*Image

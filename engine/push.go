@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/mica-build/mica/content"
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/image"
@@ -58,7 +60,7 @@ func (e *Engine) Push(ctx context.Context, name string, o PushOptions) (Pushed, 
 	}
 	repo := e.registry.Repository(r)
 	_, err = content.Copy(ctx, repo, e.store, packed, content.CopyOptions{
-		Progress: o.Progress, MountFrom: func(d image.Descriptor) []string { return from[d.Digest.String()] },
+		Progress: o.Progress, MountFrom: func(d image.Descriptor) []string { return from[d.Digest] },
 	})
 	if err != nil {
 		return Pushed{}, err
@@ -98,7 +100,8 @@ func (e *Engine) pushable(ctx context.Context, target image.Descriptor, platform
 	return target, nil
 }
 
-// replace points the tags of old at d; names by digest stay with what they say.
+// replace points the tags of old at d. Names by digest stay with what they say;
+// if there is none, old is forgotten.
 func (e *Engine) replace(ctx context.Context, old, d image.Descriptor) error {
 	if old.Digest == d.Digest {
 		return nil
@@ -107,34 +110,44 @@ func (e *Engine) replace(ctx context.Context, old, d image.Descriptor) error {
 	if err != nil {
 		return err
 	}
+	keep := false
 	for _, n := range names {
-		if n.Target.Digest == old.Digest && n.Ref != "" && !strings.Contains(n.Ref, "@") {
+		switch {
+		case n.Target.Digest != old.Digest || n.Ref == "":
+		case strings.Contains(n.Ref, "@"):
+			keep = true
+		default:
 			if err := e.store.Tag(ctx, n.Ref, d); err != nil {
 				return err
 			}
 		}
 	}
-	return nil
+	if keep {
+		return nil
+	}
+	return e.store.Forget(ctx, old.Digest)
 }
 
 // mountSources lists, for each layer, the repositories of r's registry that
 // were seen to have it.
-func (e *Engine) mountSources(ctx context.Context, r ref.Ref) (map[string][]string, error) {
-	all, err := e.Images(ctx, Filter{})
+func (e *Engine) mountSources(ctx context.Context, r ref.Ref) (map[digest.Digest][]string, error) {
+	names, err := e.store.Names(ctx)
 	if err != nil {
 		return nil, err
 	}
-	from := map[string][]string{}
-	for _, m := range all {
-		for _, s := range m.Digests {
-			other, err := ref.ParseName(s)
-			if err != nil || other.Domain != r.Domain || other.Path == r.Path {
-				continue
-			}
-			for _, l := range m.Layers {
-				if key := l.Digest.String(); !slices.Contains(from[key], other.Path) {
-					from[key] = append(from[key], other.Path)
-				}
+	from := map[digest.Digest][]string{}
+	for _, n := range names {
+		other, err := ref.ParseName(n.Ref)
+		if err != nil || other.Digest == "" || other.Domain != r.Domain || other.Path == r.Path {
+			continue
+		}
+		m, err := e.load(ctx, n.Target, e.platform)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range m.Layers {
+			if !slices.Contains(from[l.Digest], other.Path) {
+				from[l.Digest] = append(from[l.Digest], other.Path)
 			}
 		}
 	}

@@ -60,7 +60,7 @@ func runLogin(ctx context.Context, a *app, o loginOptions, host string) error {
 		return errors.New("--password-stdin needs --username")
 	}
 	if o.password != "" {
-		a.warn("Using --password via the CLI is insecure. Use --password-stdin.")
+		fmt.Fprintln(a.stderr, "WARNING! Using --password via the CLI is insecure. Use --password-stdin.")
 	}
 	if err := o.ask(a); err != nil {
 		return err

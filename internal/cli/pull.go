@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
 
 	"github.com/mica-build/mica/content"
@@ -91,6 +92,7 @@ type layerLines struct {
 	mu    sync.Mutex
 	w     io.Writer
 	title string // printed before the first line
+	there map[digest.Digest]bool
 }
 
 func (l *layerLines) print(d image.Descriptor, state string) {
@@ -99,6 +101,14 @@ func (l *layerLines) print(d image.Descriptor, state string) {
 	if l.title != "" {
 		fmt.Fprintln(l.w, l.title)
 		l.title = ""
+	}
+	if state == "Already exists" {
+		if l.there == nil {
+			l.there = map[digest.Digest]bool{}
+		}
+		l.there[d.Digest] = true
+	} else if l.there[d.Digest] {
+		return // it was there, and that is all there is to say
 	}
 	fmt.Fprintf(l.w, "%s: %s\n", format.ShortID(d.Digest.String()), state)
 }

@@ -4,6 +4,8 @@ import (
 	"archive/tar"
 	"context"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/mica-build/mica/internal/testenv"
+	"github.com/mica-build/mica/registry/server"
 	"github.com/mica-build/mica/sandbox"
 )
 
@@ -32,6 +35,8 @@ func TestMain(m *testing.M) {
 //
 //	mktar FILE DIR   writes the tar of DIR, the same on every machine: owner 0,
 //	                 modes 0755 and 0644, time 1 January 2020
+//	registry [USER:PASSWORD]
+//	                 starts an empty registry and sets REGISTRY to its host:port
 //
 // With UPDATE_SCRIPTS=1 in the environment, what cmp compares with is rewritten.
 func TestScript(t *testing.T) {
@@ -46,7 +51,7 @@ func TestScript(t *testing.T) {
 			e.Setenv("TZ", "UTC")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"mktar": mktar},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"mktar": mktar, "registry": registry},
 	})
 }
 
@@ -66,6 +71,32 @@ func mktar(ts *testscript.TestScript, neg bool, args []string) {
 		return addToTar(w, dir, path, e)
 	}))
 	ts.Check(w.Close())
+}
+
+func registry(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 1 {
+		ts.Fatalf("usage: registry [USER:PASSWORD]")
+	}
+	h := server.New(server.NewMemory(), server.Options{})
+	if len(args) == 1 {
+		h = guard(h, args[0])
+	}
+	s := httptest.NewServer(h)
+	ts.Defer(s.Close)
+	ts.Setenv("REGISTRY", strings.TrimPrefix(s.URL, "http://"))
+}
+
+// guard lets only the user in.
+func guard(h http.Handler, userinfo string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		if user+":"+password != userinfo {
+			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+			http.Error(w, "who are you?", http.StatusUnauthorized)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 func addToTar(w *tar.Writer, dir, path string, e fs.DirEntry) error {
