@@ -14,16 +14,37 @@ import (
 // own. A sandbox starts from it, so that a command that reaches its own
 // executable by /proc/self/exe cannot write to the host's (CVE-2019-5736).
 type readonlyExe struct {
-	once sync.Once
+	mu   sync.Mutex
 	file *os.File
-	err  error
 }
 
+// open gives a descriptor of its own to each caller, who closes it.
 func (e *readonlyExe) open() (*os.File, error) {
-	e.once.Do(func() {
-		e.file, e.err = openExe()
-	})
-	return e.file, e.err
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.file == nil {
+		f, err := openExe()
+		if err != nil {
+			return nil, err
+		}
+		e.file = f
+	}
+	fd, err := unix.FcntlInt(e.file.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, fmt.Errorf("open own executable: %w", err)
+	}
+	return os.NewFile(uintptr(fd), e.file.Name()), nil
+}
+
+func (e *readonlyExe) close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.file == nil {
+		return nil
+	}
+	err := e.file.Close()
+	e.file = nil
+	return err
 }
 
 func openExe() (*os.File, error) {

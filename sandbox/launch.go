@@ -162,6 +162,7 @@ func (l *launch) spawn() error {
 		theirs.Close()
 		return fmt.Errorf("run %s: %w", l.s.Args[0], err)
 	}
+	defer exe.Close()
 	l.attr.Files = append(slices.Clone(l.p.stdio.child), theirs, l.root)
 	l.attr.Files = append(l.attr.Files, l.files...)
 	l.attr.Files = append(l.attr.Files, exe)

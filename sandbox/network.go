@@ -3,6 +3,7 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -28,7 +29,9 @@ func (r *Runner) network() *network.Bridge {
 
 // Close frees what the Runner keeps for its next sandboxes, which the end of
 // the program does too. The Runner may still be used.
-func (r *Runner) Close() error { return r.network().Close() }
+func (r *Runner) Close() error {
+	return errors.Join(r.network().Close(), r.cgroups.Close(), r.exe.close())
+}
 
 // capNetAdmin lets a process change its network namespace.
 const capNetAdmin = 1 << unix.CAP_NET_ADMIN

@@ -58,6 +58,18 @@ func (m *Manager) New(parent string, l Limits, devices bool) (*Group, error) {
 	return g, nil
 }
 
+// Close frees the device program. The Manager may be used again.
+func (m *Manager) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.prog == nil {
+		return nil
+	}
+	err := m.prog.Close()
+	m.prog = nil
+	return err
+}
+
 // prepare names a new group, and clears away what others have left in parent.
 func (m *Manager) prepare(parent string) (string, *layout, error) {
 	m.mu.Lock()
