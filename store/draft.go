@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/mica-build/mica/layer"
 )
 
 // A Draft is a layer being made. Dir is an empty directory (0755, root) to
@@ -32,6 +34,8 @@ func (s *Store) NewLayer(ctx context.Context) (*Draft, error) {
 	if err != nil {
 		return nil, fmt.Errorf("new layer: %w", err)
 	}
+	// Without it ext4 searches past the inodes of drafts deleted a moment ago.
+	_ = layer.Spread(base)
 	d := &Draft{Dir: filepath.Join(base, "fs"), Work: filepath.Join(base, "work"), store: s, base: base}
 	for _, dir := range []string{d.Dir, d.Work} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
