@@ -120,7 +120,11 @@ func (s *Solver) solve(ctx context.Context, n *Node) ([]Value, error) {
 	}
 	s.Progress.Start(n.Digest, n.Name(), inputs, n.Meta.GetProgressGroup())
 	vals, cached, err := s.step(ctx, n, in)
-	s.Progress.Done(n.Digest, cached, err)
+	shown := err
+	if err != nil && ctx.Err() != nil { // not this step's fault: it was stopped
+		shown = ctx.Err()
+	}
+	s.Progress.Done(n.Digest, cached, shown)
 	if err != nil {
 		if n.Source != nil && len(errdefs.Sources(err)) == 0 && ctx.Err() == nil {
 			err = errdefs.WithSource(err, &errdefs.Source{Info: n.Source.Info, Ranges: n.Source.Ranges})

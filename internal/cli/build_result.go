@@ -85,8 +85,8 @@ func metadata(res *build.Result) map[string]any {
 // buildFailure prints why a build failed, with the lines of the Dockerfile it is
 // about, and gives the error to end with.
 func buildFailure(ctx context.Context, w io.Writer, err error) error {
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return err
+	if ctx.Err() != nil { // whatever failed then, that is why
+		return ctx.Err()
 	}
 	var src *build.SourceError
 	if errors.As(err, &src) { // the lines first, the cause last

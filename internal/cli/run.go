@@ -133,8 +133,8 @@ func runRun(ctx context.Context, a *app, o *runOptions, name string, command []s
 		return nil
 	case errors.As(err, &exit):
 		return withCode(exit.Code, exit.Err)
-	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		return err
+	case ctx.Err() != nil:
+		return ctx.Err()
 	}
 	return withCode(exitNotRun, err)
 }
