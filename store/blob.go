@@ -32,7 +32,7 @@ func (s *Store) Fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser, e
 	}
 	f, err := os.Open(p)
 	if err == nil {
-		return content.Verify(f, d), nil
+		return &watcher{content.Verify(f, d), s, f, d}, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("fetch blob %s: %w", d.Digest, err)
@@ -46,6 +46,36 @@ func (s *Store) Fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser, e
 		return nil, fmt.Errorf("fetch blob %s: %w", d.Digest, err)
 	}
 	return content.Verify(streamLayer(ctx, l.Dir), d), nil
+}
+
+// A watcher notices that a blob which is read has been damaged, as by power loss
+// or a bad disk, and removes it, so that it can be pushed again.
+type watcher struct {
+	io.ReadCloser
+	store *Store
+	f     *os.File
+	d     image.Descriptor
+}
+
+func (w *watcher) Read(p []byte) (int, error) {
+	n, err := w.ReadCloser.Read(p)
+	if errors.Is(err, errs.ErrDigest) {
+		w.store.discardDamaged(w.f, w.d.Size)
+	}
+	return n, err
+}
+
+// discardDamaged removes the blob f, whose content is not what it should be. If
+// its size is not the expected one either, it may be the caller who is wrong.
+func (s *Store) discardDamaged(f *os.File, size int64) {
+	st, err := f.Stat()
+	if err != nil || st.Size() != size {
+		return
+	}
+	// It may have been replaced meanwhile.
+	if now, err := os.Stat(f.Name()); err == nil && os.SameFile(st, now) {
+		_ = s.discard(f.Name())
+	}
 }
 
 // streamLayer writes a layer tree as a tar that can be read while it is written.
@@ -164,9 +194,6 @@ func (s *Store) writeBlob(ctx context.Context, d image.Descriptor, r io.Reader) 
 	}
 	defer os.Remove(f.Name())
 	err = copyBlob(ctx, f, content.Verify(io.NopCloser(r), d))
-	if err == nil && s.options.Durable {
-		err = f.Sync()
-	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
@@ -250,6 +277,7 @@ func (s *Store) readBlob(d digest.Digest) ([]byte, error) {
 		return nil, err
 	}
 	if d.Algorithm().FromBytes(b) != d {
+		s.discardDamaged(f, st.Size())
 		return nil, fmt.Errorf("content has another digest, pull or build the image again: %w", errs.ErrDigest)
 	}
 	return b, nil

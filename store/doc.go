@@ -11,8 +11,9 @@
 // Objects are published by a rename and never changed afterwards. A process that
 // dies at any instant leaves only temporaries that nothing refers to; they are
 // removed by the next process that writes, or by Prune. With Options.Durable
-// what was published survives power loss as well; without, content lost by it is
-// noticed by its digest, size or checksum and counts as absent.
+// what was published survives power loss as well; without, what it damaged is
+// noticed when it is read, by digest, size or checksum, and then counts as absent:
+// blobs, names, records and the index, but not the files of layer trees.
 //
 // # Leases
 //

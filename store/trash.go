@@ -38,9 +38,7 @@ func (s *Store) toTrash(path string) (string, error) {
 // unlink removes what is in the trash, until Close. What is left, or fails, is
 // for the next one who tidies up.
 func (s *Store) unlink(path string) {
-	if s.background.Err() == nil {
-		_ = removeAll(path)
-	}
+	_ = removeUntil(s.background, path)
 }
 
 // tidy moves what dead processes left to the trash and empties it.
@@ -103,8 +101,27 @@ func (s *Store) emptyTrash(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		_ = removeAll(s.path("trash", e.Name()))
+		_ = removeUntil(ctx, s.path("trash", e.Name()))
 	}
+}
+
+// removeUntil removes path and all below it, as far as it gets until ctx ends.
+func removeUntil(ctx context.Context, path string) error {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return removeAll(path) // it is a file, or needs more
+	}
+	for _, e := range entries {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if e.IsDir() {
+			if err := removeUntil(ctx, filepath.Join(path, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return removeAll(path)
 }
 
 // removeAll is os.RemoveAll, for directories without permissions too, which users

@@ -60,7 +60,9 @@ func (m *Mounter) Mount(ctx context.Context, r snapshot.Request) (*snapshot.Tree
 	}
 	s := stack{lower: lowers, upper: r.Upper, work: r.Work, volatile: r.Volatile, userxattr: m.userxattr}
 	f, err := s.mount()
-	if errors.Is(err, errNoLowerAppend) {
+	if errors.Is(err, errNoLowerAppend) || errors.Is(err, unix.EPERM) {
+		// Root of a user namespace may mount in a new mount namespace only, unless
+		// it has one already.
 		f, err = s.mountOld()
 	}
 	if err != nil {
@@ -158,7 +160,7 @@ func hint(err error) error {
 	case errors.Is(err, unix.ENODEV):
 		return fmt.Errorf("the kernel has no overlayfs (modprobe overlay): %w", err)
 	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("not permitted, overlayfs needs root or a user namespace: %w", err)
+		return fmt.Errorf("not permitted, overlayfs needs root, or a user namespace on Linux 5.11 or later: %w", err)
 	}
 	return err
 }

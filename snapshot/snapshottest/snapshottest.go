@@ -5,6 +5,7 @@ package snapshottest
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -295,6 +296,9 @@ func testMetadata(t *testing.T, m snapshot.Mounter) {
 		os.Chtimes(file, when, when),
 		os.Chtimes(r.Lower[0]+"/d", when, when),
 	} {
+		if errors.Is(err, unix.EINVAL) {
+			t.Skipf("needs several user ids: %v", err)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -322,6 +326,9 @@ func testFreshRoot(t *testing.T, m snapshot.Mounter) {
 		unix.Lsetxattr(top, "user.snapshottest", []byte("root"), 0),
 		os.Chtimes(top, when, when),
 	} {
+		if errors.Is(err, unix.EINVAL) {
+			t.Skipf("needs several user ids: %v", err)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
