@@ -109,16 +109,15 @@ func (c *copier) target(s selected, made *madeDirs) (string, *unix.Stat_t, error
 	if err != nil {
 		return "", nil, err
 	}
-	dirSource := s.tree.isDir()
 	switch {
-	case dirSource && c.a.DirCopyContents:
+	case s.tree.isDir() && c.a.DirCopyContents:
 		if st != nil {
 			return at, st, nil
 		}
 		if err := c.mkdir(at, made); err != nil {
 			return "", nil, err
 		}
-	case dirSource && st != nil, isDir(st):
+	case isDir(st):
 		at = rooted(path.Join("/", at, s.base))
 		if err := c.mkdir(path.Dir("/"+at), made); err != nil {
 			return "", nil, err

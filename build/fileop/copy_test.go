@@ -3,8 +3,11 @@
 package fileop
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -226,6 +229,7 @@ func TestCopyIgnored(t *testing.T) {
 		{name: "ignored link is not followed", src: src, ignore: []string{"l"}, do: dockerCopy("/l", "/p"), fails: `"/l": not found`},
 		{name: "link to an ignored file", src: src, ignore: []string{"a"}, do: dockerCopy("/l", "/p"), fails: `"/l": not found`},
 		{name: "an ignored directory that a shown file needs is taken", src: src, ignore: []string{"a", "!a/e"}, do: dockerCopy("/", "/p", excluding("a/e", "g", "h", "l", "*.log")), want: []string{"p/ 0755 0:0", "p/a/ 0755 0:0"}},
+		{name: "the same two levels down", src: src, ignore: []string{"*", "!a/b/c"}, do: dockerCopy("/", "/p", excluding("a/b")), want: []string{"p/ 0755 0:0", "p/a/ 0755 0:0"}},
 		{name: "empty directory", src: src, ignore: []string{"**/*", "!h"}, do: dockerCopy("/", "/p"), want: []string{"p/ 0755 0:0", "p/h/ 0755 0:0"}},
 		{name: "malformed", src: src, ignore: []string{"!"}, do: dockerCopy("/", "/p"), fails: "context excludes"},
 	})
@@ -302,6 +306,32 @@ func TestCopyTimes(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Small and large files go different ways.
+func TestCopySizes(t *testing.T) {
+	src, dst := t.TempDir(), t.TempDir()
+	r := rand.New(rand.NewPCG(1, 2))
+	files := map[string][]byte{}
+	for _, size := range []int{0, 1, 4096, bigFile - 1, bigFile, bigFile + 1, 3*bigFile + 7, 5 << 20} {
+		data := make([]byte, size)
+		for i := range data {
+			data[i] = byte(r.Uint32())
+		}
+		name := fmt.Sprint(size)
+		files[name] = data
+		if err := os.WriteFile(filepath.Join(src, name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Copy(context.Background(), open(t, dst), &Source{Dir: open(t, src)}, dockerCopy("/", "/"), nil); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range files {
+		if got, err := os.ReadFile(filepath.Join(dst, name)); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("file of %s bytes differs: %v", name, err)
+		}
 	}
 }
 

@@ -94,6 +94,14 @@ func TestDigestChanges(t *testing.T) {
 	}
 }
 
+// Matches are copied one by one, so a hard link between them is no link.
+func TestDigestMatchesAreNotLinked(t *testing.T) {
+	linked := digestOf(t, plant(t, "a =A", "b => a"), dockerCopy("/?", "/"), false)
+	if apart := digestOf(t, plant(t, "a =A", "b =A"), dockerCopy("/?", "/"), false); apart != linked {
+		t.Errorf("%s linked, %s apart", linked, apart)
+	}
+}
+
 func TestDigestIgnoresTimes(t *testing.T) {
 	root := plant(t, "d/a =A")
 	before := digestOf(t, root, dockerCopy("/", "/"), false)

@@ -75,7 +75,7 @@ func (m meta) set(fd int) error {
 }
 
 // chown gives the open file fd an owner, unless it has it already, and tells
-// its mode after that.
+// its mode. A new file has no setuid or setgid yet that this could take away.
 func chown(fd int, o Owner) (mode uint32, err error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
@@ -84,13 +84,7 @@ func chown(fd int, o Owner) (mode uint32, err error) {
 	if int(st.Uid) == o.UID && int(st.Gid) == o.GID {
 		return st.Mode & 0o7777, nil
 	}
-	if err := unix.Fchown(fd, o.UID, o.GID); err != nil {
-		return 0, err
-	}
-	if st.Mode&unix.S_IFMT == unix.S_IFREG {
-		st.Mode &^= unix.S_ISUID | unix.S_ISGID
-	}
-	return st.Mode & 0o7777, nil
+	return st.Mode & 0o7777, unix.Fchown(fd, o.UID, o.GID)
 }
 
 // setAt is set for a link, device or fifo, which cannot be opened.
