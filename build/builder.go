@@ -7,6 +7,7 @@ import (
 	"runtime"
 
 	"github.com/moby/buildkit/solver/errdefs"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/mica-build/mica/build/export"
 	"github.com/mica-build/mica/build/frontend"
@@ -100,7 +101,7 @@ func (s *session) build(ctx context.Context) (*Result, error) {
 // solve resolves the graph of every platform, all at once.
 func (s *session) solve(ctx context.Context, fr *frontend.Result) ([]export.Target, error) {
 	out := make([]export.Target, len(fr.Targets))
-	g, ctx := newGroup(ctx)
+	g, ctx := errgroup.WithContext(ctx)
 	for i, t := range fr.Targets {
 		g.Go(func() error {
 			v, err := s.solver.Solve(ctx, t.Edge)

@@ -6,9 +6,6 @@ import (
 	"strings"
 
 	"github.com/moby/buildkit/solver/errdefs"
-	"golang.org/x/sync/errgroup"
-
-	"context"
 )
 
 // A SourceError is an error that lines of a Dockerfile caused.
@@ -83,8 +80,4 @@ func (e *SourceError) Error() string {
 	b.WriteString(rule)
 	b.WriteString(e.Err.Error())
 	return b.String()
-}
-
-func newGroup(ctx context.Context) (*errgroup.Group, context.Context) {
-	return errgroup.WithContext(ctx)
 }

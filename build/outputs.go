@@ -236,6 +236,9 @@ func (s *session) name(ctx context.Context, names []ref.Ref, root image.Descript
 		return s.store.Tag(ctx, "", root)
 	}
 	for _, rf := range names {
+		if d, err := s.store.Resolve(ctx, rf.String()); err == nil && d.Digest == root.Digest {
+			continue // nothing to write, as after a build that was cached whole
+		}
 		if err := s.store.Tag(ctx, rf.String(), root); err != nil {
 			return err
 		}

@@ -46,6 +46,7 @@ type Solver struct {
 	mu    sync.Mutex
 	calls map[digest.Digest]*call
 	stats Stats
+	first error // of the first step that failed by itself
 }
 
 // Stats count what a build did.
@@ -79,7 +80,7 @@ func (s *Solver) Solve(ctx context.Context, e Edge) (Value, error) {
 	}
 	vals, err := s.node(ctx, e.Node)
 	if err != nil {
-		return Value{}, err
+		return Value{}, s.cause(err)
 	}
 	if e.Index >= len(vals) {
 		return Value{}, fmt.Errorf("%s has no output %d: %w", e.Node.Name(), e.Index, errs.ErrInvalid)
@@ -129,9 +130,29 @@ func (s *Solver) solve(ctx context.Context, n *Node) ([]Value, error) {
 		if n.Source != nil && len(errdefs.Sources(err)) == 0 && ctx.Err() == nil {
 			err = errdefs.WithSource(err, &errdefs.Source{Info: n.Source.Info, Ranges: n.Source.Ranges})
 		}
+		s.failed(err)
 		return nil, err
 	}
 	return vals, nil
+}
+
+// failed remembers the first failure. When a step fails, those beside it are
+// cancelled, and a branch that waits for one of them must not report that.
+func (s *Solver) failed(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.first == nil && !errors.Is(err, context.Canceled) {
+		s.first = err
+	}
+}
+
+func (s *Solver) cause(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.first != nil && errors.Is(err, context.Canceled) {
+		return s.first
+	}
+	return err
 }
 
 func (s *Solver) inputs(ctx context.Context, n *Node) ([]Value, error) {

@@ -259,3 +259,32 @@ func (b blockOp) Run(context.Context, []Value) ([]Value, error) {
 }
 
 func digestOf(s string) digest.Digest { return digest.FromString(s) }
+
+// A failure cancels what runs beside it; whoever waits for a cancelled step is
+// told of the failure.
+func TestFailureIsTheErrorEverywhere(t *testing.T) {
+	l := newLab(t)
+	boom := errors.New("boom")
+	started := make(chan struct{})
+	shared, bad := l.step("shared", false), l.step("bad", false)
+	s := New(newMemory(), func(n *Node) (Op, error) {
+		switch n {
+		case shared:
+			return opFunc(func(ctx context.Context) error { close(started); <-ctx.Done(); return ctx.Err() }), nil
+		case bad:
+			return opFunc(func(context.Context) error { <-started; return boom }), nil
+		}
+		return labOp{l, n.Op.GetExec().Meta.Args[0]}, nil
+	}, nil, 4)
+	top := l.step("top", false, l.step("left", false, shared, bad), l.step("right", false, shared))
+	if _, err := s.Solve(context.Background(), Edge{Node: top}); !errors.Is(err, boom) {
+		t.Errorf("err = %v, want boom", err)
+	}
+}
+
+type opFunc func(context.Context) error
+
+func (f opFunc) Keys(context.Context, []Value) (*Keys, error) { return nil, nil }
+func (f opFunc) Run(ctx context.Context, _ []Value) ([]Value, error) {
+	return []Value{{}}, f(ctx)
+}
