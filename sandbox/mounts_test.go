@@ -129,7 +129,8 @@ func TestStubs(t *testing.T) {
 	}{
 		{
 			"untouched", "true",
-			[]string{"new/a/b", "new/a", "new", "etc/resolv.conf", "etc/hosts"}, []string{"dev", "proc", "sys", "etc"},
+			[]string{"new/a/b", "new/a", "new", "etc/resolv.conf", "etc/hosts"},
+			[]string{"dev", "proc", "sys", "etc"},
 		},
 		{"parent got a file", "touch /new/file", []string{"new/a/b", "new/a"}, []string{"new/file"}},
 	} {

@@ -51,8 +51,12 @@ func compare(a specs.LinuxSeccompArg) []test {
 	switch a.Op {
 	case specs.OpMaskedEqual:
 		return []test{
-			hi, {RawInstruction: and(vhi)}, jump(opJEq, uint32(a.ValueTwo>>32), next, fail),
-			lo, {RawInstruction: and(vlo)}, jump(opJEq, uint32(a.ValueTwo), pass, fail),
+			hi,
+			{RawInstruction: and(vhi)},
+			jump(opJEq, uint32(a.ValueTwo>>32), next, fail),
+			lo,
+			{RawInstruction: and(vlo)},
+			jump(opJEq, uint32(a.ValueTwo), pass, fail),
 		}
 	case specs.OpEqualTo:
 		return []test{hi, jump(opJEq, vhi, next, fail), lo, jump(opJEq, vlo, pass, fail)}

@@ -1,0 +1,184 @@
+//go:build linux
+
+package network
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/mica-build/mica/internal/testenv"
+)
+
+func TestNameservers(t *testing.T) {
+	got := Nameservers([]byte("# nameserver 1.1.1.1\nnameserver 10.0.0.1\n  nameserver\t::1 # x\nnameserver\nsearch a\n"))
+	if want := []string{"10.0.0.1", "::1"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := reachable([]string{"127.0.0.53", "::1", "fe80::1%eth0", "fd00::1", "10.0.0.1", "x"}); !slices.Equal(got, []string{"10.0.0.1"}) {
+		t.Errorf("reachable: %q", got)
+	}
+}
+
+func FuzzNameservers(f *testing.F) {
+	f.Add([]byte("nameserver 10.0.0.1\nnameserver fe80::1%eth0\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, s := range Nameservers(data) {
+			if s == "" {
+				t.Error("empty server")
+			}
+		}
+	})
+}
+
+func TestChooseSubnet(t *testing.T) {
+	taken := []netip.Prefix{netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.241.7/32"), netip.MustParsePrefix("10.250.0.0/16")}
+	got, err := chooseSubnet(taken)
+	if err != nil || got != netip.MustParsePrefix("10.255.240.0/20") {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if _, err := chooseSubnet([]netip.Prefix{netip.MustParsePrefix("0.0.0.0/1"), netip.MustParsePrefix("128.0.0.0/1")}); err == nil {
+		t.Error("no error where nothing is free")
+	}
+}
+
+func TestNth(t *testing.T) {
+	p := netip.MustParsePrefix("172.29.240.1/20")
+	if got := nth(p, 300).String(); got != "172.29.241.44" {
+		t.Errorf("got %s", got)
+	}
+}
+
+// echo is a name server that answers with the question, and counts.
+func echo(t *testing.T) string {
+	t.Helper()
+	tcp, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	udp, err := net.ListenPacket("udp4", tcp.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tcp.Close(); udp.Close() })
+	go func() {
+		buf := make([]byte, 4096)
+		for {
+			n, from, err := udp.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			udp.WriteTo(append([]byte("udp:"), buf[:n]...), from)
+		}
+	}()
+	go func() {
+		for {
+			c, err := tcp.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				q, err := readMessage(c)
+				if err == nil {
+					writeMessage(c, append([]byte("tcp:"), q...))
+				}
+			}()
+		}
+	}()
+	return tcp.Addr().String()
+}
+
+func TestForwarder(t *testing.T) {
+	dead, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := dead.Addr().String()
+	dead.Close()
+	f := &Forwarder{Upstream: []string{gone, echo(t)}}
+	tcp, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	udp, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Serve(udp, tcp)
+	for network, addr := range map[string]string{"udp": udp.LocalAddr().String(), "tcp": tcp.Addr().String()} {
+		c, err := net.Dial(network, addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			answer, err := exchange(c, network, []byte("question"))
+			if err != nil || string(answer) != network+":question" {
+				t.Errorf("%s: got %q, %v", network, answer, err)
+			}
+		}
+		if network == "udp" {
+			c.Close()
+		}
+	}
+	start := time.Now()
+	if err := f.Close(); err != nil || time.Since(start) > 2*time.Second {
+		t.Errorf("close took %v: %v", time.Since(start), err)
+	}
+}
+
+func FuzzReadMessage(f *testing.F) {
+	f.Add([]byte{0, 3, 'a', 'b', 'c'})
+	f.Add([]byte{0xff, 0xff, 1})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		msg, err := readMessage(bytes.NewReader(data))
+		if err != nil {
+			return
+		}
+		var out bytes.Buffer
+		if err := writeMessage(&out, msg); err != nil || !bytes.HasPrefix(data, out.Bytes()) {
+			t.Errorf("%x does not come back: %x, %v", data, out.Bytes(), err)
+		}
+		io.Discard.Write(msg)
+	})
+}
+
+// TestBridge gets namespaces and looks that they are what they say.
+func TestBridge(t *testing.T) {
+	testenv.Root(t)
+	b := &Bridge{StateDir: t.TempDir()}
+	one, err := b.Get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := b.Get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if one.Addr == two.Addr || !one.Addr.Contains(one.Gateway) {
+		t.Errorf("addresses %v and %v, gateway %v", one.Addr, two.Addr, one.Gateway)
+	}
+	if err := b.Put(one, true); err != nil {
+		t.Error(err)
+	}
+	if err := b.Put(two, false); err != nil {
+		t.Error(err)
+	}
+	again, err := b.Get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again != one {
+		t.Error("the namespace that was put back is not used again")
+	}
+	if err := b.Put(again, true); err != nil {
+		t.Error(err)
+	}
+	if err := b.Close(); err != nil || len(b.idle) != 0 {
+		t.Errorf("close: %v, %d still wait", err, len(b.idle))
+	}
+}
