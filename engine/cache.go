@@ -19,7 +19,7 @@ const typeCacheMount = "exec.cachemount"
 // BuildCache lists what earlier builds left to be used again, least recently
 // used first.
 func (e *Engine) BuildCache(ctx context.Context) ([]CacheEntry, error) {
-	records, err := e.store.Records(ctx)
+	records, err := e.view.Records(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (e *Engine) weigh(ctx context.Context, c *CacheEntry, r *store.Record, owne
 				continue
 			}
 			owned[id] = true
-			l, err := e.store.Layer(ctx, id)
+			l, err := e.view.Layer(ctx, id)
 			if errors.Is(err, errs.ErrNotFound) {
 				continue // the record is of no use any more; a prune removes it
 			}
@@ -92,7 +92,7 @@ func (e *Engine) imageLayers(ctx context.Context) (map[store.LayerID]bool, error
 	set := map[store.LayerID]bool{}
 	for _, m := range all {
 		for _, d := range m.Config.RootFS.DiffIDs {
-			if l, err := e.store.LayerByDiffID(ctx, d); err == nil {
+			if l, err := e.view.LayerByDiffID(ctx, d); err == nil {
 				set[l.ID] = true
 			}
 		}
@@ -130,7 +130,7 @@ func (e *Engine) PruneCache(ctx context.Context, o CachePruneOptions) (removed [
 	for _, c := range chosen {
 		goes[c.Type+" "+c.ID] = true
 	}
-	r, err := e.store.Prune(ctx, store.PruneOptions{
+	r, err := e.collect(ctx, store.PruneOptions{
 		Records:     func(r *store.Record) bool { return goes[r.Type+" "+string(r.Key)] },
 		CacheMounts: func(m store.CacheMountInfo) bool { return goes[typeCacheMount+" "+m.ID] },
 		DryRun:      o.DryRun,

@@ -1,7 +1,7 @@
 package engine
 
 import (
-	"fmt"
+	"errors"
 
 	"github.com/containerd/platforms"
 
@@ -13,6 +13,7 @@ import (
 // An Engine works on the images of one store.
 type Engine struct {
 	store    *store.Store
+	view     *store.Store // the same, for looking: what it pins is let go before anything is pruned
 	platform image.Platform
 	registry *remote.Client
 }
@@ -32,7 +33,12 @@ type Options struct {
 func Open(dir string, o Options) (*Engine, error) {
 	s, err := store.Open(dir, o.Store)
 	if err != nil {
-		return nil, fmt.Errorf("open store %s: %w", dir, err)
+		return nil, err
+	}
+	view, err := store.Open(dir, o.Store)
+	if err != nil {
+		s.Close()
+		return nil, err
 	}
 	p := o.Platform
 	if p.OS == "" {
@@ -41,11 +47,11 @@ func Open(dir string, o Options) (*Engine, error) {
 	if o.Registry == nil {
 		o.Registry = remote.New(remote.Options{})
 	}
-	return &Engine{store: s, platform: platforms.Normalize(p), registry: o.Registry}, nil
+	return &Engine{store: s, view: view, platform: platforms.Normalize(p), registry: o.Registry}, nil
 }
 
 // Close ends the engine's hold on what it used; it may then be collected.
-func (e *Engine) Close() error { return e.store.Close() }
+func (e *Engine) Close() error { return errors.Join(e.view.Close(), e.store.Close()) }
 
 // Store is the store below, for what the engine has no method for.
 func (e *Engine) Store() *store.Store { return e.store }

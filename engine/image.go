@@ -140,7 +140,7 @@ func (e *Engine) load(ctx context.Context, target image.Descriptor, want image.P
 		return m, err
 	}
 	m.Manifest, m.Layers, m.ID = d, mf.Layers, mf.Config.Digest
-	raw, err := e.store.ReadBlob(ctx, mf.Config.Digest)
+	raw, err := e.view.ReadBlob(ctx, mf.Config.Digest)
 	if errors.Is(err, errs.ErrNotFound) {
 		return m, nil
 	}
@@ -162,7 +162,7 @@ func (e *Engine) load(ctx context.Context, target image.Descriptor, want image.P
 // manifest reads the manifest at target or, if target is an index, the one in
 // it that suits want. errs.ErrNotFound if it is not in the store.
 func (e *Engine) manifest(ctx context.Context, target image.Descriptor, want image.Platform) (image.Manifest, image.Descriptor, error) {
-	raw, err := e.store.ReadBlob(ctx, target.Digest)
+	raw, err := e.view.ReadBlob(ctx, target.Digest)
 	if err != nil {
 		return image.Manifest{}, target, err
 	}
@@ -174,7 +174,7 @@ func (e *Engine) manifest(ctx context.Context, target image.Descriptor, want ima
 		if target, err = e.pick(ctx, x, want); err != nil {
 			return image.Manifest{}, target, err
 		}
-		if raw, err = e.store.ReadBlob(ctx, target.Digest); err != nil {
+		if raw, err = e.view.ReadBlob(ctx, target.Digest); err != nil {
 			return image.Manifest{}, target, err
 		}
 	}
@@ -187,7 +187,7 @@ func (e *Engine) manifest(ctx context.Context, target image.Descriptor, want ima
 func (e *Engine) pick(ctx context.Context, x image.Index, want image.Platform) (image.Descriptor, error) {
 	best, err := image.SelectManifest(x, want)
 	if err == nil {
-		if ok, err := e.store.Exists(ctx, best); ok || err != nil {
+		if ok, err := e.view.Exists(ctx, best); ok || err != nil {
 			return best, err
 		}
 	}
@@ -195,7 +195,7 @@ func (e *Engine) pick(ctx context.Context, x image.Index, want image.Platform) (
 		if d.Platform == nil || d.Platform.OS == "unknown" || !image.IsManifest(d.MediaType) {
 			continue
 		}
-		if ok, err := e.store.Exists(ctx, d); ok || err != nil {
+		if ok, err := e.view.Exists(ctx, d); ok || err != nil {
 			return d, err
 		}
 	}
@@ -211,7 +211,7 @@ func (e *Engine) layerSizes(ctx context.Context, m Image) []int64 {
 		if i >= len(m.Config.RootFS.DiffIDs) || d.Digest == m.Config.RootFS.DiffIDs[i] {
 			continue
 		}
-		if l, err := e.store.LayerByDiffID(ctx, m.Config.RootFS.DiffIDs[i]); err == nil && l.Size > 0 {
+		if l, err := e.view.LayerByDiffID(ctx, m.Config.RootFS.DiffIDs[i]); err == nil && l.Size > 0 {
 			sizes[i] = l.Size
 		}
 	}

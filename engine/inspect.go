@@ -98,7 +98,7 @@ func (e *Engine) graphDriver(ctx context.Context, m Image) GraphDriver {
 	g := GraphDriver{Name: "overlay"}
 	var dirs []string
 	for _, d := range m.Config.RootFS.DiffIDs {
-		l, err := e.store.LayerByDiffID(ctx, d)
+		l, err := e.view.LayerByDiffID(ctx, d)
 		if err != nil {
 			return g
 		}

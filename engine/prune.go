@@ -57,6 +57,6 @@ func (e *Engine) wouldRemove(ctx context.Context, images []Image) (done []Remove
 		done = append(done, Removed{Deleted: m.ID.String()})
 		reclaimed += u.remove(m)
 	}
-	garbage, err := e.store.Prune(ctx, store.PruneOptions{DryRun: true})
+	garbage, err := e.collect(ctx, store.PruneOptions{DryRun: true})
 	return done, reclaimed + garbage.Reclaimed, err
 }

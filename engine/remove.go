@@ -94,6 +94,14 @@ func (m Image) goesWith(key string) []string {
 // Collect frees what no image, no cache record and no running mica needs, and
 // says how many bytes on disk that were.
 func (e *Engine) Collect(ctx context.Context) (int64, error) {
-	r, err := e.store.Prune(ctx, store.PruneOptions{})
+	r, err := e.collect(ctx, store.PruneOptions{})
 	return r.Reclaimed, err
+}
+
+// collect prunes the store, without what the engine has only looked at in the way.
+func (e *Engine) collect(ctx context.Context, o store.PruneOptions) (store.Report, error) {
+	if err := e.view.Unpin(ctx); err != nil {
+		return store.Report{}, err
+	}
+	return e.store.Prune(ctx, o)
 }

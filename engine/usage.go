@@ -20,7 +20,7 @@ type usage struct {
 
 // measure looks at the layers of all images and at the build cache.
 func (e *Engine) measure(ctx context.Context, all []Image) (*usage, error) {
-	records, err := e.store.Records(ctx)
+	records, err := e.view.Records(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -41,11 +41,11 @@ func (e *Engine) measure(ctx context.Context, all []Image) (*usage, error) {
 				continue
 			}
 			if d := m.Layers[i]; d.Digest != id {
-				if ok, err := e.store.Exists(ctx, d); err == nil && ok {
+				if ok, err := e.view.Exists(ctx, d); err == nil && ok {
 					u.size[id] += d.Size
 				}
 			}
-			l, err := e.store.LayerByDiffID(ctx, id)
+			l, err := e.view.LayerByDiffID(ctx, id)
 			if errors.Is(err, errs.ErrNotFound) {
 				continue
 			}

@@ -13,9 +13,9 @@ import (
 )
 
 type imagesOptions struct {
-	all, digests, noTrunc, quiet bool
-	format                       string
-	filter                       []string
+	all, digests, noTrunc, quiet, tree bool
+	format                             string
+	filter                             []string
 }
 
 // The tables of `mica images`.
@@ -45,6 +45,8 @@ func newImagesCmd(a *app, use string) *cobra.Command {
 	f.BoolVar(&o.digests, "digests", false, "show digests")
 	f.BoolVar(&o.noTrunc, "no-trunc", false, "do not cut ids")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "only show image ids")
+	f.BoolVar(&o.tree, "tree", false, "refused: docker's experimental view of platforms")
+	must(f.MarkHidden("tree"))
 	f.StringVar(&o.format, "format", "", formatHelp)
 	f.StringArrayVarP(&o.filter, "filter", "f", nil, "only images for which it holds: dangling, label, before, since, reference, until")
 	return cmd
@@ -56,6 +58,9 @@ const formatHelp = `"table", "table TEMPLATE", "json", or a Go template for each
 func runImages(ctx context.Context, a *app, o imagesOptions) error {
 	if o.quiet && o.format != "" && o.format != "table" {
 		return errors.New("--quiet and --format exclude each other")
+	}
+	if o.tree {
+		return withHint(errors.New("--tree: mica has only the table of names"), "`inspect --platform` shows what an image has for a platform.")
 	}
 	f, err := imageFilter(o.filter, time.Now())
 	if err != nil {

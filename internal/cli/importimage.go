@@ -84,11 +84,29 @@ func sourceDateEpoch() (time.Time, error) {
 func (a *app) openSource(ctx context.Context, source string) (io.ReadCloser, error) {
 	switch {
 	case source == "-":
-		return io.NopCloser(a.stdin), nil
+		return a.input(ctx), nil
 	case strings.HasPrefix(source, "http://"), strings.HasPrefix(source, "https://"):
 		return download(ctx, source)
 	}
 	return os.Open(source)
+}
+
+// input is stdin, whose end comes at the latest with ctx's. A file is given as it
+// is: reading one does not wait for anybody.
+func (a *app) input(ctx context.Context) io.ReadCloser {
+	if f, ok := a.stdin.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			return f
+		}
+	}
+	r, w := io.Pipe()
+	stop := context.AfterFunc(ctx, func() { w.CloseWithError(ctx.Err()) })
+	go func() {
+		_, err := io.Copy(w, a.stdin)
+		stop()
+		w.CloseWithError(err)
+	}()
+	return r
 }
 
 func download(ctx context.Context, url string) (io.ReadCloser, error) {

@@ -45,7 +45,7 @@ func runLoad(ctx context.Context, a *app, o loadOptions) error {
 		}
 		eo.Platform = &p[0]
 	}
-	r, err := a.openArchive(o.input)
+	r, err := a.openArchive(ctx, o.input)
 	if err != nil {
 		return err
 	}
@@ -74,15 +74,12 @@ func runLoad(ctx context.Context, a *app, o loadOptions) error {
 }
 
 // openArchive opens the file, or stdin if there is none.
-func (a *app) openArchive(file string) (io.ReadCloser, error) {
+func (a *app) openArchive(ctx context.Context, file string) (io.ReadCloser, error) {
 	if file != "" && file != "-" {
 		return os.Open(file)
 	}
 	if isTerminal(a.stdin) {
 		return nil, withHint(errors.New("nothing to load: stdin is a terminal"), "Use -i FILE, or redirect stdin.")
 	}
-	if f, ok := a.stdin.(*os.File); ok {
-		return f, nil
-	}
-	return io.NopCloser(a.stdin), nil
+	return a.input(ctx), nil
 }
