@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,7 +75,7 @@ func TestWaitEndsWithContext(t *testing.T) {
 func TestRemove(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	var wg sync.WaitGroup
-	inside := 0
+	var inside atomic.Int32
 	for range 8 {
 		wg.Go(func() {
 			for range 200 {
@@ -83,11 +84,10 @@ func TestRemove(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				inside++
-				if inside != 1 {
-					t.Errorf("%d holders at once", inside)
+				if n := inside.Add(1); n != 1 {
+					t.Errorf("%d holders at once", n)
 				}
-				inside--
+				inside.Add(-1)
 				if err := l.Remove(); err != nil {
 					t.Error(err)
 				}
