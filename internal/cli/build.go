@@ -186,7 +186,7 @@ func (o *buildOptions) readWhat(r *build.Request, a *app, env lookupFunc) (err e
 		return err
 	}
 	r.SourceDateEpoch = r.BuildArgs[argSourceDateEpoch]
-	a.dockerConfig().addProxies(r.BuildArgs)
+	addProxies(r.BuildArgs, a.proxies())
 	if r.Platforms, err = parseBuildPlatforms(o.platforms, env); err != nil {
 		return err
 	}

@@ -7,8 +7,6 @@ import (
 	"github.com/mica-build/mica/content"
 	"github.com/mica-build/mica/ref"
 	"github.com/mica-build/mica/sandbox"
-	"github.com/mica-build/mica/snapshot"
-	"github.com/mica-build/mica/snapshot/overlay"
 )
 
 // builder makes a builder on the chosen store.
@@ -19,7 +17,7 @@ func (a *app) builder() (*build.Builder, error) {
 	}
 	return build.New(e.Store(), build.Options{
 		Runner:   a.sandbox(),
-		Mounter:  a.mounter(),
+		Mounter:  newMounter(e.Store()),
 		Registry: func(r ref.Ref) (content.Store, error) { return e.Registry().Repository(r), nil },
 		Version:  version,
 	}), nil
@@ -29,6 +27,3 @@ func (a *app) builder() (*build.Builder, error) {
 func (a *app) sandbox() *sandbox.Runner {
 	return &sandbox.Runner{Rootless: os.Geteuid() != 0}
 }
-
-// mounter makes what stacks layers.
-func (a *app) mounter() snapshot.Mounter { return overlay.New() }

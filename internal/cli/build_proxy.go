@@ -1,60 +1,27 @@
 package cli
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
+
+	"github.com/mica-build/mica/internal/dockerconfig"
 )
 
-// A dockerConfig is what mica itself reads of docker's config.json; credentials
-// are read where registries are talked to.
-type dockerConfig struct {
-	Proxies map[string]proxies `json:"proxies"`
-}
-
-// proxies are the settings for one engine; mica goes by those called default.
-type proxies struct {
-	HTTP  string `json:"httpProxy"`
-	HTTPS string `json:"httpsProxy"`
-	No    string `json:"noProxy"`
-	FTP   string `json:"ftpProxy"`
-	All   string `json:"allProxy"`
-}
-
-// dockerConfig reads config.json. One that cannot be read is a warning, as in docker.
-func (a *app) dockerConfig() dockerConfig {
-	c, err := readDockerConfig(filepath.Join(a.configDir, "config.json"))
+// proxies reads the proxies of docker's config.json. One that cannot be read is
+// a warning, as in docker.
+func (a *app) proxies() dockerconfig.Proxy {
+	c, err := dockerconfig.Load(a.configDir)
 	if err != nil {
 		a.warn("%v", err)
+		return dockerconfig.Proxy{}
 	}
-	return c
+	return c.ProxyFor("")
 }
 
-func readDockerConfig(file string) (dockerConfig, error) {
-	var c dockerConfig
-	data, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return c, nil
-	}
-	if err != nil {
-		return c, fmt.Errorf("read docker config: %w", err)
-	}
-	if err := json.Unmarshal(data, &c); err != nil {
-		return dockerConfig{}, fmt.Errorf("read docker config %s: %w", file, err)
-	}
-	return c, nil
-}
-
-// addProxies adds the proxies to a build's arguments, or a container's
-// environment, under upper and lower case names that are not taken.
-func (c dockerConfig) addProxies(env map[string]string) {
-	p := c.Proxies["default"]
+// addProxies adds proxies to a build's arguments, or a container's environment,
+// under upper and lower case names that are not taken.
+func addProxies(env map[string]string, p dockerconfig.Proxy) {
 	for name, value := range map[string]string{
-		"HTTP_PROXY": p.HTTP, "HTTPS_PROXY": p.HTTPS, "NO_PROXY": p.No, "FTP_PROXY": p.FTP, "ALL_PROXY": p.All,
+		"HTTP_PROXY": p.HTTPProxy, "HTTPS_PROXY": p.HTTPSProxy, "NO_PROXY": p.NoProxy, "FTP_PROXY": p.FTPProxy, "ALL_PROXY": p.AllProxy,
 	} {
 		for _, key := range []string{name, strings.ToLower(name)} {
 			if _, taken := env[key]; !taken && value != "" {

@@ -90,7 +90,7 @@ func TestBrokenDockerConfigIsAWarning(t *testing.T) {
 	if _, err := planOf(t, a, "."); err != nil {
 		t.Error(err)
 	}
-	if out := a.stderr.(*bytes.Buffer).String(); !strings.Contains(out, "WARNING: read docker config") {
+	if out := a.stderr.(*bytes.Buffer).String(); !strings.Contains(out, "WARNING: read ") {
 		t.Errorf("warned %q", out)
 	}
 }

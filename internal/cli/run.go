@@ -170,7 +170,7 @@ func (o *runOptions) container(a *app, command []string) (container.Options, err
 		out.Entrypoint = &o.entrypoint
 	}
 	var err error
-	if out.Env, err = runEnv(o.envFiles, o.env, a.dockerConfig(), os.LookupEnv); err != nil {
+	if out.Env, err = runEnv(o.envFiles, o.env, a.proxies(), os.LookupEnv); err != nil {
 		return out, err
 	}
 	if out.Sandbox.Mounts, out.Volumes, err = parseVolumes(o.volumes); err != nil {

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/internal/dockerconfig"
 )
 
 // A lookupFunc is os.LookupEnv or a test's replacement.
@@ -18,7 +19,7 @@ type lookupFunc func(key string) (string, bool)
 
 // runEnv is the environment that --env-file and --env ask for, files first, and
 // docker's proxies where neither names them.
-func runEnv(files, list []string, c dockerConfig, env lookupFunc) ([]string, error) {
+func runEnv(files, list []string, p dockerconfig.Proxy, env lookupFunc) ([]string, error) {
 	var out []string
 	for _, f := range files {
 		data, err := os.ReadFile(f)
@@ -45,7 +46,7 @@ func runEnv(files, list []string, c dockerConfig, env lookupFunc) ([]string, err
 		}
 		out = append(out, s)
 	}
-	return withProxies(out, c), nil
+	return withProxies(out, p), nil
 }
 
 // parseEnvFile reads lines of KEY=value, or KEY for the value the environment
@@ -82,14 +83,14 @@ func parseEnvFile(data []byte, env lookupFunc) ([]string, error) {
 }
 
 // withProxies puts the proxies of docker's config that env does not set before it.
-func withProxies(env []string, c dockerConfig) []string {
+func withProxies(env []string, p dockerconfig.Proxy) []string {
 	vars := map[string]string{}
 	for _, kv := range env {
 		key, _, _ := strings.Cut(kv, "=")
 		vars[key] = ""
 	}
 	own := maps.Clone(vars)
-	c.addProxies(vars)
+	addProxies(vars, p)
 	var add []string
 	for key, value := range vars {
 		if _, ok := own[key]; !ok {

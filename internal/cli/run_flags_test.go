@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/mica-build/mica/internal/dockerconfig"
 	"github.com/mica-build/mica/sandbox"
 )
 
@@ -73,9 +74,8 @@ func TestRunEnv(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var c dockerConfig
-	c.Proxies = map[string]proxies{"default": {HTTP: "http://p"}}
-	got, err := runEnv([]string{file}, []string{"A=flag", "PASSED", "MISSING", "http_proxy="}, c, environ("FROM_ENV=1", "PASSED=2"))
+	proxy := dockerconfig.Proxy{HTTPProxy: "http://p"}
+	got, err := runEnv([]string{file}, []string{"A=flag", "PASSED", "MISSING", "http_proxy="}, proxy, environ("FROM_ENV=1", "PASSED=2"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestRunEnv(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	_, err = runEnv(nil, []string{"=x"}, c, environ())
+	_, err = runEnv(nil, []string{"=x"}, proxy, environ())
 	checkErr(t, err, "name is missing")
 }
 

@@ -48,7 +48,7 @@ func (a *app) containerRunner(start func(context.Context, *sandbox.Runner, *sand
 	r := a.sandbox()
 	return &container.Runner{
 		Store:   s,
-		Mounter: a.mounter(),
+		Mounter: newMounter(s),
 		Sandbox: func(ctx context.Context, s *sandbox.Spec) error { return start(ctx, r, s) },
 	}, nil
 }
