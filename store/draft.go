@@ -76,7 +76,7 @@ func (d *Draft) commit(ctx context.Context, m layerMeta) (Layer, error) {
 		if err := s.rename(d.base, s.path("layers", string(id))); err != nil || m.DiffID == "" {
 			return err
 		}
-		return s.index(m, id)
+		return s.index(ctx, m, id)
 	})
 	if err != nil {
 		return Layer{}, fmt.Errorf("commit layer: %w", advise(err))

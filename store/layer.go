@@ -15,7 +15,6 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/mica-build/mica/errs"
-	"github.com/mica-build/mica/internal/atomicfile"
 	"github.com/mica-build/mica/layer"
 )
 
@@ -135,23 +134,19 @@ func (s *Store) SetDiffID(ctx context.Context, id LayerID, diffID digest.Digest,
 				return err
 			}
 		}
-		if err := s.writeMeta(filepath.Join(dir, "meta.json"), m); err != nil {
+		b, err := m.encode()
+		if err != nil {
 			return err
 		}
-		return s.index(m, id)
+		if err := s.replace(ctx, filepath.Join(dir, "meta.json"), b); err != nil {
+			return err
+		}
+		return s.index(ctx, m, id)
 	})
 	if err != nil {
 		return fmt.Errorf("set diff id of layer %s: %w", id, advise(err))
 	}
 	return nil
-}
-
-func (s *Store) writeMeta(path string, m layerMeta) error {
-	b, err := m.encode()
-	if err != nil {
-		return err
-	}
-	return atomicfile.Write(path, b, atomicfile.Options{TempDir: s.path("tmp", s.lease.name), Perm: 0o600})
 }
 
 func (m layerMeta) encode() ([]byte, error) {
@@ -165,11 +160,11 @@ func (m layerMeta) encode() ([]byte, error) {
 // index makes the diffID of m lead to the layer id. It goes on leading to another
 // layer that is there, unless only the new one gives back the bytes of the tar.
 // The caller holds gc.lock.
-func (s *Store) index(m layerMeta, id LayerID) error {
+func (s *Store) index(ctx context.Context, m layerMeta, id LayerID) error {
 	if old, err := s.lookUp(m.DiffID, m.On); err == nil && (old.Exact || !m.Exact) {
 		return nil
 	}
-	return atomicfile.Write(s.diffIDPath(m.DiffID, m.On), []byte(id), atomicfile.Options{TempDir: s.path("tmp", s.lease.name), Perm: 0o600})
+	return s.replace(ctx, s.diffIDPath(m.DiffID, m.On), []byte(id))
 }
 
 // diffIDPath is the index's entry for a diffID, or for the tree of it that was

@@ -4,11 +4,11 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 
@@ -27,6 +27,7 @@ type lease struct {
 	lock   *lockfile.Lock // nil before first use
 	name   string
 	pinned map[string]bool
+	temp   bool // the directory is there
 	closed bool
 }
 
@@ -137,14 +138,9 @@ func (s *Store) newLease(ctx context.Context) error {
 		return err
 	}
 	defer gc.Release()
-	tmp, err := os.MkdirTemp(s.path("tmp"), fmt.Sprintf("%d-", os.Getpid()))
-	if err != nil {
-		return err
-	}
-	name := filepath.Base(tmp)
+	name := fmt.Sprintf("%d-%s", os.Getpid(), rand.Text())
 	lock, err := lockfile.Try(s.path("leases", name), lockfile.Exclusive)
 	if err != nil {
-		os.Remove(tmp)
 		return err
 	}
 	s.lease.lock, s.lease.name, s.lease.pinned = lock, name, map[string]bool{}
@@ -215,7 +211,21 @@ func (s *Store) temp(ctx context.Context) (string, error) {
 	if err := s.ensureLease(ctx); err != nil {
 		return "", err
 	}
-	return s.path("tmp", s.lease.name), nil
+	l := &s.lease
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	dir := s.path("tmp", l.name)
+	switch {
+	case l.lock == nil:
+		return "", fs.ErrClosed
+	case l.temp:
+		return dir, nil
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", err
+	}
+	l.temp = true
+	return dir, nil
 }
 
 // leases gives the pins of all live leases and the names of dead ones.
@@ -244,7 +254,7 @@ func (s *Store) leases() (pins []string, dead []string, err error) {
 		}
 		pins = append(pins, strings.Split(string(b), "\n")...)
 	}
-	// A process that died between making its tmp and its lease left only the first.
+	// Should a lease be lost by power loss, its temporaries are left.
 	temps, err := os.ReadDir(s.path("tmp"))
 	if err != nil {
 		return nil, nil, err

@@ -143,7 +143,9 @@ func (c *collection) sortRecords(ctx context.Context) ([]*Record, error) {
 		return nil, err
 	}
 	var kept []*Record
+	readable := make(map[string]bool, len(records))
 	for _, r := range records {
+		readable[c.store.recordPath(r.Key)] = true
 		_, err := c.store.outputs(r)
 		if err != nil && !errors.Is(err, errs.ErrNotFound) && !errors.Is(err, errs.ErrInvalid) {
 			return nil, err
@@ -156,7 +158,12 @@ func (c *collection) sortRecords(ctx context.Context) ([]*Record, error) {
 		c.report.RemovedRecords = append(c.report.RemovedRecords, r.Key)
 		c.add(c.store.recordPath(r.Key))
 	}
-	return kept, nil
+	return kept, c.store.eachFile("records", func(path string) error {
+		if !readable[path] { // damaged by power loss
+			c.add(path)
+		}
+		return nil
+	})
 }
 
 // sweepLayers adds layers that are not marked, directories that are no layers,

@@ -180,8 +180,12 @@ func TestPruneRemovesDebris(t *testing.T) {
 	if err := os.WriteFile(s.path("leases", "123-dead"), []byte("\nl "+string(l.ID)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	put(t, s, "damaged")
+	if err := os.Truncate(s.recordPath("damaged"), 5); err != nil {
+		t.Fatal(err)
+	}
 	prune(t, s, PruneOptions{})
-	for _, p := range []string{"layers/nometa", "tmp/123-dead", "trash/x", "leases/123-dead"} {
+	for _, p := range []string{"records/da/damaged", "layers/nometa", "tmp/123-dead", "trash/x", "leases/123-dead"} {
 		if _, err := os.Lstat(s.path(p)); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s is still there: %v", p, err)
 		}

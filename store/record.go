@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/mica-build/mica/errs"
-	"github.com/mica-build/mica/internal/atomicfile"
 )
 
 // A Key is the hash of everything a step's result depends on (hex).
@@ -83,10 +82,6 @@ func (s *Store) putRecord(ctx context.Context, r *Record) error {
 	if err != nil {
 		return err
 	}
-	tmp, err := s.temp(ctx)
-	if err != nil {
-		return err
-	}
 	return s.publish(ctx, nil, func() error {
 		pins, err := s.outputs(r)
 		if err != nil {
@@ -98,7 +93,7 @@ func (s *Store) putRecord(ctx context.Context, r *Record) error {
 		if old, err := s.readRecord(r.Key); err == nil {
 			b = append(b, bytes.Repeat([]byte("\n"), old.UsageCount)...)
 		}
-		return atomicfile.Write(s.recordPath(r.Key), b, atomicfile.Options{TempDir: tmp, Perm: 0o600, Sync: s.options.Durable})
+		return s.replace(ctx, s.recordPath(r.Key), b)
 	})
 }
 

@@ -31,12 +31,19 @@ func (s *Store) PutState(name string, data []byte) error {
 	if !filepath.IsLocal(name) {
 		return fmt.Errorf("write state %q: %w", name, errs.ErrInvalid)
 	}
-	tmp, err := s.temp(context.Background())
-	if err == nil {
-		err = atomicfile.Write(s.path("state", name), data, atomicfile.Options{TempDir: tmp, Perm: 0o600})
-	}
+	err := s.replace(context.Background(), s.path("state", name), data)
 	if err != nil {
 		return fmt.Errorf("write state %s: %w", name, advise(err))
 	}
 	return nil
+}
+
+// replace writes a file whole or not at all; what a killed process leaves of it
+// lies in tmp/.
+func (s *Store) replace(ctx context.Context, path string, data []byte) error {
+	tmp, err := s.temp(ctx)
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(path, data, atomicfile.Options{TempDir: tmp, Perm: 0o600, Sync: s.options.Durable})
 }
