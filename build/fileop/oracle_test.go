@@ -163,7 +163,7 @@ func mtimes(t testing.TB, root string) map[string]int64 {
 // expects the same trees, and errors in the same cases.
 func TestCopyLikeBuildKit(t *testing.T) {
 	testenv.Root(t)
-	rounds := 40
+	rounds := 25
 	if n, err := strconv.Atoi(os.Getenv("FILEOP_ROUNDS")); err == nil {
 		rounds = n
 	}
