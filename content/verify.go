@@ -33,12 +33,20 @@ type verifier struct {
 	err  error // sticky
 }
 
+// Read gives the last bytes only once the verdict is in, so that a caller who
+// stops at the size has verified bytes too.
 func (v *verifier) Read(p []byte) (int, error) {
 	if v.err != nil {
 		return 0, v.err
 	}
 	n, err := v.ReadCloser.Read(p)
 	v.n += int64(n)
+	for err == nil && v.n == v.d.Size {
+		var more [1]byte
+		var m int
+		m, err = v.ReadCloser.Read(more[:])
+		v.n += int64(m)
+	}
 	if v.n > v.d.Size {
 		v.err = fmt.Errorf("blob %s: more than its %d bytes: %w", v.d.Digest, v.d.Size, errs.ErrDigest)
 		return 0, v.err
@@ -46,6 +54,9 @@ func (v *verifier) Read(p []byte) (int, error) {
 	_, _ = v.hash.Write(p[:n]) // a hash does not fail
 	if errors.Is(err, io.EOF) {
 		err = v.end()
+		if err != io.EOF {
+			n = 0
+		}
 	}
 	v.err = err
 	return n, err

@@ -60,9 +60,12 @@ func IsLayer(mt string) bool {
 	switch mt {
 	case MediaTypeLayer, MediaTypeLayerGzip, MediaTypeLayerZstd,
 		DockerLayer, DockerLayerGzip, DockerForeignLayer, DockerLayer + ".zstd",
-		ocispec.MediaTypeImageLayerNonDistributable,     //nolint:staticcheck // still found in old images
-		ocispec.MediaTypeImageLayerNonDistributableGzip, //nolint:staticcheck // still found in old images
-		ocispec.MediaTypeImageLayerNonDistributableZstd: //nolint:staticcheck // still found in old images
+		//lint:ignore SA1019 still found in old images
+		ocispec.MediaTypeImageLayerNonDistributable,
+		//lint:ignore SA1019 still found in old images
+		ocispec.MediaTypeImageLayerNonDistributableGzip,
+		//lint:ignore SA1019 still found in old images
+		ocispec.MediaTypeImageLayerNonDistributableZstd:
 		return true
 	}
 	return false

@@ -9,11 +9,11 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/mica-build/mica/content"
-	"github.com/mica-build/mica/content/layout"
 	"github.com/mica-build/mica/image"
+	"github.com/mica-build/mica/internal/ocilayout"
 )
 
-func blobPath(d digest.Digest) string { return layout.BlobPath(d) }
+func blobPath(d digest.Digest) string { return ocilayout.BlobPath(d) }
 
 // readLayout reads an OCI layout. Where docker's manifest.json is there as well
 // it gives names to images that index.json leaves without.
@@ -22,7 +22,7 @@ func (a *Archive) readLayout(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := layout.CheckVersion(version); err != nil {
+	if err := ocilayout.CheckVersion(version); err != nil {
 		return err
 	}
 	raw, err := a.s.read(ocispec.ImageIndexFile)
@@ -33,7 +33,7 @@ func (a *Archive) readLayout(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, e := range layout.Entries(x) {
+	for _, e := range ocilayout.Entries(x) {
 		if err := a.add(e.Target, e.Name); err != nil {
 			return err
 		}

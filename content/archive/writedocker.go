@@ -7,8 +7,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/mica-build/mica/content/layout"
 	"github.com/mica-build/mica/image"
+	"github.com/mica-build/mica/internal/ocilayout"
 	"github.com/mica-build/mica/ref"
 )
 
@@ -19,7 +19,7 @@ func (a *Writer) docker() ([]dockerEntry, map[string]map[string]string, error) {
 	entries := []dockerEntry{}
 	repos := map[string]map[string]string{}
 	at := map[digest.Digest]int{} // entries by manifest
-	for _, e := range layout.Entries(a.index) {
+	for _, e := range ocilayout.Entries(a.index) {
 		d, m, ok, err := a.imageOf(e.Target, 0)
 		if err != nil {
 			return nil, nil, err

@@ -13,9 +13,9 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/mica-build/mica/content"
-	"github.com/mica-build/mica/content/layout"
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/image"
+	"github.com/mica-build/mica/internal/ocilayout"
 )
 
 var (
@@ -58,7 +58,7 @@ func NewWriter(w io.Writer, o WriterOptions) (*Writer, error) {
 	}
 	a.index = image.Index{MediaType: image.MediaTypeIndex, Manifests: []image.Descriptor{}}
 	a.index.SchemaVersion = 2
-	if err := a.file(ocispec.ImageLayoutFile, layout.Version()); err != nil {
+	if err := a.file(ocispec.ImageLayoutFile, ocilayout.Version()); err != nil {
 		return nil, fmt.Errorf("write image archive: %w", err)
 	}
 	return a, nil
@@ -159,7 +159,7 @@ func (a *Writer) Tag(_ context.Context, name string, d image.Descriptor) error {
 	if _, ok := a.written[d.Digest]; !ok {
 		return fmt.Errorf("write image archive: tag %q: %s: %w", name, d.Digest, errs.ErrNotFound)
 	}
-	layout.Put(&a.index, name, d)
+	ocilayout.Put(&a.index, name, d)
 	return nil
 }
 

@@ -2,7 +2,6 @@ package layout
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,13 +9,13 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/mica-build/mica/content"
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/image"
 	"github.com/mica-build/mica/internal/atomicfile"
+	"github.com/mica-build/mica/internal/ocilayout"
 )
 
 var _ content.Store = (*Layout)(nil)
@@ -32,7 +31,7 @@ func Open(dir string) (*Layout, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open OCI layout %s: %w", dir, err)
 	}
-	if err := CheckVersion(raw); err != nil {
+	if err := ocilayout.CheckVersion(raw); err != nil {
 		return nil, fmt.Errorf("open OCI layout %s: %w", dir, err)
 	}
 	return &Layout{dir: dir}, nil
@@ -47,7 +46,7 @@ func Create(dir string) (*Layout, error) {
 	if err := os.MkdirAll(filepath.Join(dir, ocispec.ImageBlobsDir), 0o755); err != nil {
 		return nil, fmt.Errorf("create OCI layout: %w", err)
 	}
-	if err := atomicfile.Write(filepath.Join(dir, ocispec.ImageLayoutFile), Version(), atomicfile.Options{}); err != nil {
+	if err := atomicfile.Write(filepath.Join(dir, ocispec.ImageLayoutFile), ocilayout.Version(), atomicfile.Options{}); err != nil {
 		return nil, fmt.Errorf("create OCI layout: %w", err)
 	}
 	l = &Layout{dir: dir}
@@ -56,27 +55,6 @@ func Create(dir string) (*Layout, error) {
 
 // Dir is the layout's directory.
 func (l *Layout) Dir() string { return l.dir }
-
-// Version is the content of the file oci-layout.
-func Version() []byte { return []byte(`{"imageLayoutVersion":"` + ocispec.ImageLayoutVersion + `"}`) }
-
-// CheckVersion says whether raw, the content of an oci-layout file, announces a
-// layout that we can read.
-func CheckVersion(raw []byte) error {
-	var v ocispec.ImageLayout
-	if err := json.Unmarshal(raw, &v); err != nil {
-		return fmt.Errorf("%s: %w: %w", ocispec.ImageLayoutFile, errs.ErrInvalid, err)
-	}
-	if v.Version != ocispec.ImageLayoutVersion {
-		return fmt.Errorf("%s: version %q: %w", ocispec.ImageLayoutFile, v.Version, errs.ErrUnsupported)
-	}
-	return nil
-}
-
-// BlobPath is where a layout keeps the blob, with slashes. d must be valid.
-func BlobPath(d digest.Digest) string {
-	return ocispec.ImageBlobsDir + "/" + d.Algorithm().String() + "/" + d.Encoded()
-}
 
 // Fetch opens a blob.
 func (l *Layout) Fetch(_ context.Context, d image.Descriptor) (io.ReadCloser, error) {
@@ -145,7 +123,7 @@ func (l *Layout) blob(d image.Descriptor) (string, error) {
 	if err := image.CheckDescriptor(d); err != nil {
 		return "", fmt.Errorf("OCI layout %s: %w", l.dir, err)
 	}
-	return filepath.Join(l.dir, filepath.FromSlash(BlobPath(d.Digest))), nil
+	return filepath.Join(l.dir, filepath.FromSlash(ocilayout.BlobPath(d.Digest))), nil
 }
 
 // open opens a regular file: a pipe in a layout must not stop us.

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -154,45 +153,4 @@ func TestConcurrentTags(t *testing.T) {
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
-}
-
-func TestHostileBlobs(t *testing.T) {
-	ctx := context.Background()
-	l := create(t)
-	d := image.NewDescriptor(image.MediaTypeLayer, []byte("pipe"))
-	path := filepath.Join(l.Dir(), filepath.FromSlash(layout.BlobPath(d.Digest)))
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mkfifo(path, 0o600); err != nil {
-		t.Skipf("needs named pipes: %v", err)
-	}
-	if _, err := l.Fetch(ctx, d); !errors.Is(err, errs.ErrInvalid) {
-		t.Errorf("Fetch of a pipe: %v", err)
-	}
-	if _, err := l.Fetch(ctx, image.Descriptor{Digest: "sha256:../../etc/passwd", Size: 1}); !errors.Is(err, errs.ErrInvalid) {
-		t.Errorf("Fetch of a path: %v", err)
-	}
-}
-
-func FuzzIndex(f *testing.F) {
-	f.Add([]byte(`{"schemaVersion":2,"manifests":[]}`), "v1")
-	f.Add([]byte(`{"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":2,"annotations":{"org.opencontainers.image.ref.name":"v1"}}]}`), "v1")
-	f.Fuzz(func(t *testing.T, raw []byte, name string) {
-		_ = layout.MediaTypeOf(raw)
-		x, err := image.ParseIndex(raw)
-		if err != nil {
-			return
-		}
-		_ = layout.Entries(x)
-		_, _ = layout.Find(x, name)
-		if len(x.Manifests) == 0 || name == "" {
-			return
-		}
-		layout.Put(&x, name, x.Manifests[0])
-		d, err := layout.Find(x, name)
-		if err == nil && d.Digest != x.Manifests[0].Digest && !errors.Is(err, errs.ErrConflict) {
-			t.Errorf("Find(%q) = %s after Put of %s", name, d.Digest, x.Manifests[0].Digest)
-		}
-	})
 }

@@ -25,7 +25,7 @@ type rule struct {
 // The sets that rules below build on, from the bottom up: dependencies point
 // down, engines do not know each other, faces know everything.
 var (
-	helpers    = []string{"internal/atomicfile", "internal/lockfile", "internal/safepath"}
+	helpers    = []string{"internal/atomicfile", "internal/lockfile", "internal/ocilayout", "internal/safepath"}
 	vocabulary = []string{"errs", "image", "ref"}
 	data       = slices.Concat(helpers, vocabulary, []string{
 		"content/...", "layer", "snapshot", "store",
@@ -33,7 +33,7 @@ var (
 	engines = slices.Concat(data, []string{
 		"build/...", "container", "sandbox", "snapshot/...", "registry/...", "transfer",
 	})
-	faces = slices.Concat(engines, []string{"engine", "internal/ui/..."})
+	faces = slices.Concat(engines, []string{"engine", "internal/dockerconfig", "internal/ui/..."})
 )
 
 // rules are looked at in order: the first pattern that matches a package counts.
@@ -44,6 +44,8 @@ var rules = []rule{
 	{"internal/testenv", nil, "what tests need of the machine"},
 	{"internal/atomicfile", []string{"errs"}, "a helper named by its job"},
 	{"internal/lockfile", []string{"errs"}, "a helper named by its job"},
+	{"internal/dockerconfig", slices.Concat(helpers, []string{"errs"}), "docker's configuration, read by faces"},
+	{"internal/ocilayout", vocabulary, "what a layout in a directory and one in a tar share"},
 	{"internal/safepath", []string{"errs"}, "a helper named by its job"},
 
 	{"content", []string{"errs", "image"}, "interfaces know no implementation"},

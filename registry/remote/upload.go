@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/mica-build/mica/content"
 	"github.com/mica-build/mica/errs"
@@ -75,13 +76,14 @@ func (r *Repository) sendWhole(ctx context.Context, at *url.URL, d image.Descrip
 	track := &tracker{r: src}
 	header := http.Header{"Content-Type": {"application/octet-stream"}}
 	resp, err := r.host.do(ctx, http.MethodPut, withDigest(at, d), header, &body{r: track, size: d.Size})
+	srcErr := track.stop()
 	if err == nil {
 		return resp.Body.Close()
 	}
 	var refused *Error
 	switch {
-	case track.err != nil:
-		return track.err // the source's fault, not the registry's
+	case srcErr != nil:
+		return srcErr // the source's fault, not the registry's
 	case errors.As(err, &refused):
 		if refused.Temporary() || refused.Status == http.StatusRequestEntityTooLarge || refused.Status == http.StatusUnauthorized {
 			return &brokenUpload{err}
@@ -247,16 +249,36 @@ func withDigest(at *url.URL, d image.Descriptor) *url.URL {
 	return &u
 }
 
-// A tracker remembers the error of the reader below it.
+// A tracker remembers the error of the reader below it. The transport may go on
+// reading a body after it gave an answer: stop ends that, so that the reader
+// below can be used again.
 type tracker struct {
-	r   io.Reader
-	err error
+	mu      sync.Mutex
+	r       io.Reader
+	err     error
+	stopped bool
 }
 
+// Read reads the reader below.
 func (t *tracker) Read(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.stopped {
+		return 0, errStopped
+	}
 	n, err := t.r.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
 		t.err = err
 	}
 	return n, err
 }
+
+// stop gives the error of the reader below, if there was one.
+func (t *tracker) stop() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stopped = true
+	return t.err
+}
+
+var errStopped = errors.New("the upload is over")
