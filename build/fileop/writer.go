@@ -4,15 +4,12 @@ package fileop
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
-
-	"github.com/mica-build/mica/internal/safepath"
 )
 
 // writers is how many goroutines write files.
@@ -217,58 +214,4 @@ func (w *writer) start(ctx context.Context, p *dirPair, batch []*entry) {
 		}
 		return nil
 	})
-}
-
-// finish makes the hard links and gives directories, innermost first, what
-// writing into them would have changed.
-func (w *writer) finish() error {
-	for _, l := range w.links {
-		if err := w.link(l); err != nil {
-			return err
-		}
-	}
-	for i := len(w.dirs) - 1; i >= 0; i-- {
-		if err := w.settle(w.dirs[i]); err != nil {
-			return fmt.Errorf("settle %q: %w", "/"+w.dirs[i].target, err)
-		}
-	}
-	return nil
-}
-
-func (w *writer) link(l hardLink) error {
-	from, err := openParent(w.dst, l.old)
-	if err != nil {
-		return err
-	}
-	defer from.Close()
-	to, err := openParent(w.dst, l.target)
-	if err != nil {
-		return err
-	}
-	defer to.Close()
-	if err := w.clear(int(to.Fd()), path.Base(l.target), l.target); err != nil {
-		return err
-	}
-	if err := unix.Linkat(int(from.Fd()), path.Base(l.old), int(to.Fd()), path.Base(l.target), 0); err != nil {
-		return pathError("link", l.target, err)
-	}
-	return nil
-}
-
-func (w *writer) settle(d madeDir) error {
-	dir, err := safepath.Open(w.dst, d.target, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	fd, m := int(dir.Fd()), w.meta(d.from)
-	switch d.what {
-	case dirMode:
-		if err := unix.Fchmod(fd, d.from.st.Mode&0o7777); err != nil {
-			return err
-		}
-	case dirAll:
-		return m.set(fd)
-	}
-	return setTimes(fd, "", m.time)
 }
