@@ -22,16 +22,22 @@ func manyNames(b *testing.B, n int) *Store {
 	return s
 }
 
-// BenchmarkOpenNames10k is what `mica images` does of the store.
-func BenchmarkOpenNames10k(b *testing.B) {
-	root := manyNames(b, 10_000).Root()
+// BenchmarkOpenNames is what `mica images` does of the store.
+func BenchmarkOpenNames(b *testing.B) {
+	for _, n := range []int{100, 1_000, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) { openNames(b, n) })
+	}
+}
+
+func openNames(b *testing.B, n int) {
+	root := manyNames(b, n).Root()
 	for b.Loop() {
 		s, err := Open(root, Options{})
 		if err != nil {
 			b.Fatal(err)
 		}
 		list, err := s.Names(b.Context())
-		if err != nil || len(list) != 10_000 {
+		if err != nil || len(list) != n {
 			b.Fatalf("%d names, %v", len(list), err)
 		}
 		if err := s.Close(); err != nil {
@@ -80,6 +86,24 @@ func BenchmarkRecord(b *testing.B) {
 	put(b, s, "abcd", commit(b, s, someFiles).ID)
 	for b.Loop() {
 		if _, err := s.Record(b.Context(), "abcd"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkCached is what a rebuild of one step with nothing to do does of the store.
+func BenchmarkCached(b *testing.B) {
+	s := open(b, "")
+	put(b, s, "abcd", commit(b, s, someFiles).ID)
+	for b.Loop() {
+		s, err := Open(s.Root(), Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := s.Record(b.Context(), "abcd"); err != nil {
+			b.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -60,3 +60,39 @@ func TestOpenRefuses(t *testing.T) {
 		})
 	}
 }
+
+// TestLookingWritesNothing checks that a command which only looks leaves the
+// store as it is: no lease, no lock file.
+func TestLookingWritesNothing(t *testing.T) {
+	s := open(t, "")
+	d, _ := buildImage(t, s, "x")
+	if err := s.Tag(t.Context(), "app", d); err != nil {
+		t.Fatal(err)
+	}
+	s = reopen(t, s)
+	if _, err := s.Names(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Resolve(t.Context(), "app"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ReadBlob(t.Context(), d.Digest); err != nil {
+		t.Fatal(err)
+	}
+	empty(t, s, "leases", "tmp", "locks", "trash")
+}
+
+func TestClosed(t *testing.T) {
+	s, err := Open(t.TempDir(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := s.NewLayer(t.Context()); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("new layer: %v, want ErrClosed", err)
+	}
+}
