@@ -34,8 +34,9 @@ race: ## run the tests under the race detector
 	@.ci/tools $(RACE_TOOLS)
 	CGO_ENABLED=1 $(GO) test -race $(RACE_FLAGS) ./...
 
-lint: ## gofumpt, go vet and staticcheck, as pinned in go.mod
+lint: ## gofumpt, go vet and staticcheck, as pinned in go.mod; is the map complete
 	@.ci/format
+	@.ci/map
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
