@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -69,28 +70,39 @@ func (h *host) open(ctx context.Context) error {
 	return nil
 }
 
+// schemeTimeout bounds each question that findScheme asks.
+const schemeTimeout = 15 * time.Second
+
 // findScheme asks for /v2/ by https and, if that is not spoken there, by http.
 func (h *host) findScheme(ctx context.Context) (string, error) {
-	var first error
-	for _, scheme := range []string{"https", "http"} {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+h.addr+"/v2/", nil)
-		if err != nil {
-			return "", fmt.Errorf("registry %s: %w", h.name, err)
-		}
-		req.Header.Set("User-Agent", h.o.UserAgent)
-		resp, err := h.own.RoundTrip(req)
-		if err == nil {
-			resp.Body.Close()
-			return scheme, nil
-		}
-		if ctx.Err() != nil {
-			return "", fmt.Errorf("registry %s: %w", h.name, ctx.Err())
-		}
-		if first == nil {
-			first = err
-		}
+	err := h.speaks(ctx, "https")
+	if err == nil {
+		return "https", nil
 	}
-	return "", fmt.Errorf("registry %s: %w", h.name, first)
+	if ctx.Err() == nil && h.speaks(ctx, "http") == nil {
+		return "http", nil
+	}
+	return "", fmt.Errorf("registry %s: %w", h.name, err)
+}
+
+// speaks asks for /v2/ without credentials.
+func (h *host) speaks(ctx context.Context, scheme string) error {
+	ctx, cancel := context.WithTimeout(ctx, schemeTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+h.addr+"/v2/", nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("User-Agent", h.o.UserAgent)
+	resp, err := h.own.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	resp.Body.Close()
+	if resp.StatusCode == http.StatusBadRequest {
+		return errors.New("400 Bad Request") // so a TLS server answers plain http
+	}
+	return nil
 }
 
 // insecure says whether plain http and unverified certificates are allowed.
