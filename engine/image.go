@@ -128,12 +128,12 @@ func newestFirst(a, b Image) int {
 	return strings.Compare(string(a.ID), string(b.ID))
 }
 
-// load reads what the store has of the image at target. What is not there is
-// left zero; what is there and broken is an error.
+// load reads what the store has of the image at target. What is not there, or
+// broken, is left zero, so that one bad image does not hide the others.
 func (e *Engine) load(ctx context.Context, target image.Descriptor, want image.Platform) (Image, error) {
 	m := Image{ID: target.Digest, Targets: []image.Descriptor{target}}
 	mf, d, err := e.manifest(ctx, target, want)
-	if errors.Is(err, errs.ErrNotFound) {
+	if unreadable(err) {
 		return m, nil
 	}
 	if err != nil {
@@ -141,15 +141,17 @@ func (e *Engine) load(ctx context.Context, target image.Descriptor, want image.P
 	}
 	m.Manifest, m.Layers, m.ID = d, mf.Layers, mf.Config.Digest
 	raw, err := e.view.ReadBlob(ctx, mf.Config.Digest)
-	if errors.Is(err, errs.ErrNotFound) {
+	if unreadable(err) {
 		return m, nil
 	}
 	if err != nil {
 		return m, err
 	}
-	if m.Config, err = image.ParseConfig(raw); err != nil {
-		return m, err
+	c, err := image.ParseConfig(raw)
+	if err != nil {
+		return m, nil //nolint:nilerr // it is broken for good
 	}
+	m.Config = c
 	if m.Config.Created != nil {
 		m.Created = *m.Config.Created
 	}
@@ -157,6 +159,16 @@ func (e *Engine) load(ctx context.Context, target image.Descriptor, want image.P
 		m.Size += n
 	}
 	return m, nil
+}
+
+// unreadable says that the content itself, and not the store, is at fault.
+func unreadable(err error) bool {
+	for _, fault := range []error{errs.ErrNotFound, errs.ErrInvalid, errs.ErrDigest, errs.ErrTooLarge} {
+		if errors.Is(err, fault) {
+			return true
+		}
+	}
+	return false
 }
 
 // manifest reads the manifest at target or, if target is an index, the one in

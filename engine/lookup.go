@@ -86,17 +86,25 @@ func (m Image) match(r ref.Ref) string {
 	return ""
 }
 
-// byPrefix finds the one image whose ID, or manifest's digest, begins with prefix.
+// byPrefix finds the one image whose ID begins with prefix or, if there is none,
+// the one whose manifest's digest does.
 func byPrefix(all []Image, prefix string) (Image, error) {
 	if !idPrefix.MatchString(prefix) {
 		return Image{}, noImage(prefix)
 	}
 	hex := strings.TrimPrefix(prefix, "sha256:")
-	var found []Image
+	begins := func(d digest.Digest) bool { return d != "" && strings.HasPrefix(d.Encoded(), hex) }
+	var byID, byManifest []Image
 	for _, m := range all {
-		if m.hasPrefix(hex) {
-			found = append(found, m)
+		if begins(m.ID) {
+			byID = append(byID, m)
+		} else if begins(m.Manifest.Digest) || slices.ContainsFunc(m.Targets, func(t image.Descriptor) bool { return begins(t.Digest) }) {
+			byManifest = append(byManifest, m)
 		}
+	}
+	found := byID
+	if len(found) == 0 {
+		found = byManifest
 	}
 	switch len(found) {
 	case 0:
@@ -109,12 +117,6 @@ func byPrefix(all []Image, prefix string) (Image, error) {
 		ids = append(ids, m.ID.String())
 	}
 	return Image{}, refuse(errs.ErrInvalid, "ambiguous image ID %s: it may be %s", prefix, strings.Join(ids, " or "))
-}
-
-func (m Image) hasPrefix(hex string) bool {
-	begins := func(d digest.Digest) bool { return d != "" && strings.HasPrefix(d.Encoded(), hex) }
-	return begins(m.ID) || begins(m.Manifest.Digest) ||
-		slices.ContainsFunc(m.Targets, func(t image.Descriptor) bool { return begins(t.Digest) })
 }
 
 // repository is the part of a canonical reference before tag and digest.
