@@ -79,6 +79,11 @@ func (e *exec) Keys(ctx context.Context, in []solve.Value) (*solve.Keys, error) 
 		return nil, err
 	}
 	k := &solve.Keys{Definition: def}
+	if slices.ContainsFunc(in, func(v solve.Value) bool { return v.Local != nil }) {
+		k.Stable = func(ctx context.Context) (bool, error) {
+			return stable(def, func() (*solve.Preimage, error) { return e.preimage(ctx, in, false) })
+		}
+	}
 	for i, v := range in {
 		if v.Local == nil && e.readOnly(i) {
 			k.Content = func() (*solve.Preimage, error) { return e.preimage(ctx, in, true) }

@@ -3,9 +3,11 @@ package op
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path"
+	"slices"
 
 	"github.com/moby/buildkit/solver/pb"
 
@@ -55,10 +57,32 @@ func (f *file) Keys(ctx context.Context, in []solve.Value) (*solve.Keys, error) 
 		return nil, err
 	}
 	k := &solve.Keys{Definition: def}
+	if slices.ContainsFunc(in, func(v solve.Value) bool { return v.Local != nil }) {
+		k.Stable = func(ctx context.Context) (bool, error) {
+			return stable(def, func() (*solve.Preimage, error) { return f.preimage(ctx, in, false) })
+		}
+	}
 	if f.hasReadOnlyStack(in) {
 		k.Content = func() (*solve.Preimage, error) { return f.preimage(ctx, in, true) }
 	}
 	return k, nil
+}
+
+// stable says whether a preimage made anew has the key of the old one: files
+// of a live context may be edited while a step copies them.
+func stable(old *solve.Preimage, again func() (*solve.Preimage, error)) (bool, error) {
+	p, err := again()
+	if errors.Is(err, errs.ErrNotFound) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	before, _, err := old.Key()
+	if err != nil {
+		return false, err
+	}
+	after, _, err := p.Key()
+	return before == after, err
 }
 
 func (f *file) hasReadOnlyStack(in []solve.Value) bool {

@@ -1,6 +1,7 @@
 package solve
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -21,6 +22,10 @@ type Keys struct {
 	// content. It is asked only after a miss of Definition; nil when there is
 	// no input that could be keyed so.
 	Content func() (*Preimage, error)
+	// Stable says, once the step ran, whether its inputs are still what the
+	// keys were made of; nil when they cannot change. The result of a step
+	// whose live input changed meanwhile is used and not remembered.
+	Stable func(ctx context.Context) (bool, error)
 	// Type and Description go into the record.
 	Type, Description string
 }

@@ -219,7 +219,13 @@ func (s *Solver) step(ctx context.Context, n *Node, in []Value) (_ []Value, cach
 		return nil, false, err
 	}
 	s.count(false)
-	vals, err = st.remember(ctx, vals, in)
+	stable := true
+	if keys.Stable != nil {
+		if stable, err = keys.Stable(ctx); err != nil {
+			return nil, false, err
+		}
+	}
+	vals, err = st.remember(ctx, vals, in, stable)
 	return vals, false, err
 }
 
@@ -299,10 +305,11 @@ func (st *stepState) load(ctx context.Context, k store.Key) ([]Value, *store.Rec
 	return vals, r, nil
 }
 
-// remember publishes the records of a step that ran. A step that ran although
-// a record may exist gets a result key of its own, so that what was built on
-// the older result is not taken for built on this one.
-func (st *stepState) remember(ctx context.Context, vals []Value, in []Value) ([]Value, error) {
+// remember publishes the records of a step that ran, unless its inputs were not
+// stable. A step that ran although a record may exist gets a result key of its
+// own, so that what was built on the older result is not taken for built on
+// this one.
+func (st *stepState) remember(ctx context.Context, vals []Value, in []Value, stable bool) ([]Value, error) {
 	r := &store.Record{
 		Key: st.def, ResultKey: st.def, Preimage: st.defRaw,
 		Description: st.n.Name(), Type: st.keys.Type, Created: time.Now(),
@@ -331,8 +338,14 @@ func (st *stepState) remember(ctx context.Context, vals []Value, in []Value) ([]
 		r.Outputs = append(r.Outputs, ids)
 		out[i].Layers = v.Layers
 	}
-	if st.n.IgnoreCache() {
+	if st.n.IgnoreCache() || !stable {
 		r.ResultKey = Hash("fresh", string(st.def), salt)
+	}
+	for i := range out {
+		out[i].Key = outputKey(r.ResultKey, i)
+	}
+	if !stable {
+		return out, nil
 	}
 	if err := st.s.Cache.PutRecord(ctx, r); err != nil {
 		return nil, err
@@ -343,9 +356,6 @@ func (st *stepState) remember(ctx context.Context, vals []Value, in []Value) ([]
 		if err := st.s.Cache.PutRecord(ctx, &c); err != nil {
 			return nil, err
 		}
-	}
-	for i := range out {
-		out[i].Key = outputKey(r.ResultKey, i)
 	}
 	return out, nil
 }
