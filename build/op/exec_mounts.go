@@ -163,6 +163,9 @@ func (w *World) freeze(ctx context.Context, v solve.Value, sub string) (solve.Va
 	if err != nil {
 		return solve.Value{}, err
 	}
+	if again, err := fileop.DigestPath(ctx, src, sub); err != nil || again != d {
+		return out[0], err // edited meanwhile: good for this build only
+	}
 	ids, err := out[0].IDs(ctx)
 	if err != nil {
 		return solve.Value{}, err
