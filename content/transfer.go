@@ -200,7 +200,7 @@ func (c *copier) stream(ctx context.Context, d image.Descriptor) error {
 		return err
 	}
 	defer rc.Close()
-	var r io.Reader = Verify(rc, d)
+	r := Verified(rc, d)
 	if c.o.Progress != nil {
 		r = &counter{r: r, tell: func(n int64) { c.tell(Event{Blob: d, State: Moving, Bytes: n}) }}
 	}
@@ -250,6 +250,11 @@ type counter struct {
 	r       io.Reader
 	n, told int64
 	tell    func(int64)
+}
+
+func (c *counter) verifies(d image.Descriptor) bool {
+	v, ok := c.r.(interface{ verifies(image.Descriptor) bool })
+	return ok && v.verifies(d)
 }
 
 func (c *counter) Read(p []byte) (int, error) {

@@ -50,3 +50,21 @@ func TestVerify(t *testing.T) {
 		t.Errorf("broken reader: %v", err)
 	}
 }
+
+func TestVerified(t *testing.T) {
+	good, other := []byte("good"), []byte("other")
+	d, o := image.NewDescriptor(image.MediaTypeLayer, good), image.NewDescriptor(image.MediaTypeLayer, other)
+	r := content.Verify(io.NopCloser(bytes.NewReader(good)), d)
+	if content.Verified(r, d) != io.Reader(r) {
+		t.Error("what is verified was wrapped again")
+	}
+	if _, err := io.ReadAll(content.Verified(r, o)); !errors.Is(err, errs.ErrDigest) {
+		t.Errorf("verified as another blob: %v", err)
+	}
+	if content.Verified(r, d) == io.Reader(r) {
+		t.Error("a reader that was read passes for a whole blob")
+	}
+	if _, err := io.ReadAll(content.Verified(bytes.NewReader(other), d)); !errors.Is(err, errs.ErrDigest) {
+		t.Errorf("plain reader: %v", err)
+	}
+}

@@ -107,7 +107,7 @@ func (a *Writer) Push(_ context.Context, d image.Descriptor, r io.Reader) error 
 	if _, ok := a.written[d.Digest]; ok {
 		return nil
 	}
-	if err := a.blob(d, content.Verify(io.NopCloser(r), d)); err != nil {
+	if err := a.blob(d, content.Verified(r, d)); err != nil {
 		return fmt.Errorf("write image archive: blob %s: %w", d.Digest, err)
 	}
 	return nil

@@ -1,9 +1,7 @@
-// Package contenttest is the suite that every content.Store passes.
+// Package contenttest is the suite that every content.Store passes, and small
+// images to test with.
 //
-//	func TestConformance(t *testing.T) {
-//		contenttest.Run(t, func(t testing.TB) content.Store { return memory.New() })
+//	func TestStore(t *testing.T) {
+//		contenttest.Store(t, func(testing.TB) content.Store { return memory.New() })
 //	}
-//
-// Parts of it serve those that implement less: RunReadOnly takes a source
-// that was filled with Fixture's blobs.
 package contenttest

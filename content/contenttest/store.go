@@ -1,5 +1,3 @@
-// Package contenttest is the suite that every content.Store passes, and small
-// images to test with.
 package contenttest
 
 import (
@@ -82,7 +80,20 @@ func Store(t *testing.T, open func(testing.TB) content.Store) {
 			}
 		}
 	})
-	t.Run("many at once", func(t *testing.T) { parallel(t, open(t)) })
+	for _, tt := range []struct {
+		name string
+		test func(*testing.T, content.Store)
+	}{
+		{"a blob arrives byte by byte", shortReads},
+		{"half a blob is not kept", brokenReader},
+		{"a wrong size is noticed", wrongSize},
+		{"bad digests are refused", badDigests},
+		{"what is not there gets no name", tagAbsent},
+		{"many at once", parallel},
+		{"many tags at once", parallelTags},
+	} {
+		t.Run(tt.name, func(t *testing.T) { tt.test(t, open(t)) })
+	}
 }
 
 func wrongBytes(t *testing.T, open func(testing.TB) content.Store) {

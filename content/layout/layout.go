@@ -91,7 +91,7 @@ func (l *Layout) Push(ctx context.Context, d image.Descriptor, r io.Reader) erro
 	if err != nil {
 		return err
 	}
-	if err := l.write(path, content.Verify(io.NopCloser(r), d)); err != nil {
+	if err := l.write(path, content.Verified(r, d)); err != nil {
 		return fmt.Errorf("write blob %s: %w", d.Digest, err)
 	}
 	return nil

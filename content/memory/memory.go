@@ -56,7 +56,7 @@ func (s *Store) Exists(_ context.Context, d image.Descriptor) (bool, error) {
 
 // Push stores a blob.
 func (s *Store) Push(_ context.Context, d image.Descriptor, r io.Reader) error {
-	data, err := io.ReadAll(content.Verify(io.NopCloser(r), d))
+	data, err := io.ReadAll(content.Verified(r, d))
 	if err != nil {
 		return fmt.Errorf("push %s: %w", d.Digest, err)
 	}

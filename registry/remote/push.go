@@ -80,7 +80,7 @@ func (r *Repository) pushManifest(ctx context.Context, d image.Descriptor, rd io
 	if d.Size > image.MaxMetadata {
 		return fmt.Errorf("manifest of %d bytes: %w", d.Size, errs.ErrTooLarge)
 	}
-	raw, err := io.ReadAll(content.Verify(io.NopCloser(rd), d))
+	raw, err := io.ReadAll(content.Verified(rd, d))
 	if err != nil {
 		return err
 	}

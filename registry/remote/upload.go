@@ -59,7 +59,7 @@ func (r *Repository) upload(ctx context.Context, d image.Descriptor, rd io.Reade
 	if err != nil {
 		return err
 	}
-	src := content.Verify(io.NopCloser(rd), d)
+	src := content.Verified(rd, d)
 	if size := r.chunkSize(resp); size > 0 && size < d.Size {
 		err = r.sendChunks(ctx, at, d, src, size)
 	} else {
