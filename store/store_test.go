@@ -32,7 +32,7 @@ func open(t testing.TB, root string) *Store {
 }
 
 func TestConformance(t *testing.T) {
-	contenttest.Run(t, func(t testing.TB) content.Store { return open(t, "") })
+	contenttest.Store(t, func(t testing.TB) content.Store { return open(t, "") })
 }
 
 func TestOpenRefuses(t *testing.T) {
