@@ -5,6 +5,7 @@ package sandbox
 import (
 	"context"
 	"fmt"
+	"math/bits"
 	"os"
 	"runtime"
 	"slices"
@@ -98,9 +99,34 @@ func (l *launch) fillUser() (err error) {
 }
 
 func (l *launch) fillRoot() (err error) {
+	if l.r.Rootless {
+		return l.fillRootless()
+	}
 	if l.root, _, err = cloneTree(l.s.Root, false); err != nil {
 		return fmt.Errorf("root filesystem: %w", explainMount(err))
 	}
+	return nil
+}
+
+// fillRootless makes a user namespace in which the process's user and group
+// are the caller. The namespace has no others.
+func (l *launch) fillRootless() (err error) {
+	if l.config.RootPath, err = pathOf(l.s.Root); err != nil {
+		return fmt.Errorf("root filesystem: %w", err)
+	}
+	fd, err := unix.FcntlInt(l.s.Root.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return fmt.Errorf("root filesystem: %w", err)
+	}
+	l.root = os.NewFile(uintptr(fd), l.s.Root.Name())
+	sys := l.attr.Sys
+	sys.Cloneflags |= unix.CLONE_NEWUSER
+	sys.UidMappings = []syscall.SysProcIDMap{{ContainerID: int(l.id.uid), HostID: os.Geteuid(), Size: 1}}
+	// A user other than root keeps its privileges over execve only so.
+	for c := range bits.Len64(allCaps()) {
+		sys.AmbientCaps = append(sys.AmbientCaps, uintptr(c))
+	}
+	sys.GidMappings = []syscall.SysProcIDMap{{ContainerID: int(l.id.gid), HostID: os.Getegid(), Size: 1}}
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/internal/safepath"
 	"github.com/mica-build/mica/sandbox/internal/inside"
 )
@@ -81,6 +82,9 @@ func (l *launch) addSource(m *Mount, c *inside.Mount) error {
 		return err
 	}
 	c.File = !st.IsDir()
+	if l.r.Rootless {
+		return l.addByPath(leaf, c)
+	}
 	tree, detached, err := cloneTree(leaf, m.Recursive)
 	if err != nil {
 		return fmt.Errorf("bind %s: %w", src.Name(), err)
@@ -95,4 +99,34 @@ func (l *launch) addSource(m *Mount, c *inside.Mount) error {
 	c.Detached = detached
 	c.FD = l.addFile(tree)
 	return nil
+}
+
+// addByPath hands over f and its path, since without privileges only the
+// sandbox itself can bind, and only what has a path.
+func (l *launch) addByPath(f *os.File, c *inside.Mount) (err error) {
+	if c.Path, err = pathOf(f); err != nil {
+		return err
+	}
+	dup, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return err
+	}
+	c.FD = l.addFile(os.NewFile(uintptr(dup), f.Name()))
+	return nil
+}
+
+// pathOf is where f is. A file that is nowhere is errs.ErrUnsupported.
+func pathOf(f *os.File) (string, error) {
+	path, err := os.Readlink(fdPath(f))
+	if err != nil {
+		return "", err
+	}
+	var here, there unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &here); err != nil {
+		return "", err
+	}
+	if err := unix.Stat(path, &there); err != nil || here.Dev != there.Dev || here.Ino != there.Ino {
+		return "", fmt.Errorf("%s has no path, which rootless mode needs: %w", f.Name(), errs.ErrUnsupported)
+	}
+	return path, nil
 }

@@ -15,7 +15,8 @@ import (
 )
 
 // Init must be the first thing in main (and in TestMain): in the process that
-// is to become a sandbox it does not return. Otherwise it does nothing.
+// is to become a sandbox it does not return. Otherwise it does nothing. (It is
+// here for the reader and the linker: package inside does not wait for it.)
 func Init() {
 	if inside.Is() {
 		inside.Main()
@@ -29,8 +30,10 @@ type Runner struct {
 	StateDir string
 	// Log receives what is worth knowing but no error; nil discards.
 	Log *slog.Logger
-	// Rootless runs without privileges: in a user namespace that knows one user,
-	// root, who is the caller outside; with the host's network and no limits.
+	// Rootless runs without privileges: in a user namespace that knows one user
+	// and group, those of the Spec, who are the caller outside. Bridge is the
+	// host's network then, and there are no limits by cgroups. Root and the
+	// sources of mounts must have a path.
 	Rootless bool
 
 	exe     readonlyExe

@@ -7,9 +7,13 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/mica-build/mica/internal/testenv"
 )
@@ -181,4 +185,62 @@ func TestBridge(t *testing.T) {
 	if err := b.Close(); err != nil || len(b.idle) != 0 {
 		t.Errorf("close: %v, %d still wait", err, len(b.idle))
 	}
+}
+
+// TestLocalDNS asks inside a namespace what only the host can answer.
+func TestLocalDNS(t *testing.T) {
+	testenv.Root(t)
+	b := &Bridge{StateDir: t.TempDir()}
+	if err := b.Ensure(); err != nil {
+		t.Fatal(err)
+	}
+	ns, err := b.newNamespace(Resolv{Servers: []string{LocalDNS}, Upstream: []string{echo(t)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ns.Close()
+	answers := make(chan string, 2)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		defer close(answers)
+		if err := unix.Setns(int(ns.File.Fd()), unix.CLONE_NEWNET); err != nil {
+			answers <- err.Error()
+			return
+		}
+		for _, network := range []string{"udp4", "tcp4"} {
+			fd, err := dialHere(network)
+			if err != nil {
+				answers <- err.Error()
+				continue
+			}
+			answer, err := exchange(fd, network[:3], []byte("who"))
+			fd.Close()
+			if err != nil {
+				answer = []byte(err.Error())
+			}
+			answers <- string(answer)
+		}
+	}()
+	var got []string
+	for a := range answers {
+		got = append(got, a)
+	}
+	if want := []string{"udp:who", "tcp:who"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// dialHere connects on this thread: net.Dial may do so on another.
+func dialHere(network string) (net.Conn, error) {
+	kind := map[string]int{"udp4": unix.SOCK_DGRAM, "tcp4": unix.SOCK_STREAM}[network]
+	fd, err := unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), network)
+	defer f.Close()
+	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: 53, Addr: netip.MustParseAddr(LocalDNS).As4()}); err != nil {
+		return nil, err
+	}
+	return net.FileConn(f)
 }

@@ -49,11 +49,15 @@ type Config struct {
 	OwnPipes []int
 	// Rootless says that a user namespace with a single id holds the sandbox.
 	Rootless bool
+	RootPath string // rootless: see Mount.Path
 }
 
 // A Mount is one of the user's mounts. FD is its source, 0 for a tmpfs.
 type Mount struct {
-	FD       int
+	FD int
+	// Path leads to the same file: a new user namespace may only bind what it
+	// finds in its own mount namespace. "" is none.
+	Path     string
 	Detached bool // FD is a whole detached mount that the parent could not clone
 	Subpath  string
 	Target   string

@@ -33,6 +33,12 @@ func (w *world) mountOne(m *Mount, i int) error {
 		return w.place(fd, m.Target, false)
 	}
 	fd := m.FD
+	if m.Path != "" {
+		var err error
+		if fd, err = rebind(m.FD, m.Path); err != nil {
+			return err
+		}
+	}
 	if m.Detached && m.Subpath != "" {
 		var err error
 		if fd, err = w.subtree(fd, m.Subpath, i); err != nil {
@@ -44,6 +50,26 @@ func (w *world) mountOne(m *Mount, i int) error {
 		attr |= rdonly
 	}
 	return w.bind(fd, m.Target, m.File, attr, m.Recursive)
+}
+
+// rebind binds path, which must be the file that fd is.
+func rebind(fd int, path string) (int, error) {
+	// What a new user namespace got mounted below must come along.
+	tree, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE|unix.AT_SYMLINK_NOFOLLOW)
+	if err != nil {
+		return -1, fmt.Errorf("bind %s: %w", path, err)
+	}
+	var a, b unix.Stat_t
+	if err := unix.Fstat(fd, &a); err != nil {
+		return -1, err
+	}
+	if err := unix.Fstat(tree, &b); err != nil {
+		return -1, err
+	}
+	if a.Dev != b.Dev || a.Ino != b.Ino {
+		return -1, fmt.Errorf("bind %s: it is another file now: %w", path, unix.ESTALE)
+	}
+	return tree, nil
 }
 
 // subtree binds part of a detached mount, which kernels before 6.15 allow only

@@ -82,6 +82,13 @@ func writeFile(dir int, name string, data []byte) error {
 // attachRoot stacks the new root on top of the stage.
 func (w *world) attachRoot() error {
 	w.root = rootFD
+	if w.c.RootPath != "" {
+		fd, err := rebind(rootFD, w.c.RootPath)
+		if err != nil {
+			return err
+		}
+		w.root = fd
+	}
 	if err := attachAt(w.root, unix.AT_FDCWD, "/"); err != nil {
 		return err
 	}
