@@ -98,7 +98,8 @@ func (dl *download) Read(p []byte) (int, error) {
 // resume connects again after cause, unless that is no use.
 func (dl *download) resume(cause error) error {
 	if errors.Is(cause, io.EOF) {
-		cause = io.ErrUnexpectedEOF
+		// The registry thinks that this was all, or something between cut it off.
+		cause = fmt.Errorf("%w: %w", errs.ErrDigest, io.ErrUnexpectedEOF)
 	}
 	for {
 		if err := context.Cause(dl.ctx); err != nil {
@@ -121,7 +122,10 @@ func (dl *download) resume(cause error) error {
 			return nil
 		}
 		var refused *Error
-		if errors.As(err, &refused) {
+		if errors.As(err, &refused) && refused.Status == http.StatusRequestedRangeNotSatisfiable {
+			return fmt.Errorf("the registry has no more: %w: %w", errs.ErrDigest, err)
+		}
+		if refused != nil {
 			return err
 		}
 		cause = err
