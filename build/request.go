@@ -91,7 +91,7 @@ type Output struct {
 
 // A Result says what a build made.
 type Result struct {
-	ImageID    digest.Digest    // config digest, docker's image ID; "" for an index or when no image was made
+	ImageID    digest.Digest    // config digest, docker's image ID; of an index, its own; "" when no image was made
 	Digest     digest.Digest    // manifest or index
 	Descriptor image.Descriptor // of Digest
 	Names      []string         // canonical references the image was given

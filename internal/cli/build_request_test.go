@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/mica-build/mica/build"
-	"github.com/mica-build/mica/image"
 	"github.com/mica-build/mica/internal/ui/progress"
 )
 
@@ -138,10 +137,10 @@ func TestProgressMode(t *testing.T) {
 func TestRecord(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("BUILDX_METADATA_WARNINGS", "1")
-	id, d := digest.FromString("config"), digest.FromString("manifest")
+	id := digest.FromString("config")
 	res := &build.Result{
-		ImageID: id, Digest: d, Descriptor: image.Descriptor{Digest: d, Size: 7}, Names: []string{"docker.io/library/a:latest", "docker.io/library/b:1"},
-		Warnings: []client.VertexWarning{{Short: []byte("w")}}, Metadata: map[string]any{"extra": true},
+		ImageID: id, Digest: digest.FromString("manifest"),
+		Warnings: []client.VertexWarning{{Short: []byte("w")}}, Metadata: map[string]any{"image.name": "a,b"},
 	}
 	p := &buildPlan{mode: progress.Quiet, iidFile: filepath.Join(dir, "iid"), metadataFile: filepath.Join(dir, "meta")}
 	var out bytes.Buffer
@@ -165,18 +164,11 @@ func TestRecord(t *testing.T) {
 	if ref, _ := meta["buildx.build.ref"].(string); !strings.HasPrefix(ref, "default/default/") {
 		t.Errorf("build ref %q", ref)
 	}
-	for key, want := range map[string]any{
-		"containerimage.config.digest": id.String(), "containerimage.digest": d.String(),
-		"image.name": "docker.io/library/a:latest,docker.io/library/b:1", "extra": true,
-	} {
-		if meta[key] != want {
-			t.Errorf("%s is %v, want %v", key, meta[key], want)
-		}
+	if meta["image.name"] != "a,b" {
+		t.Errorf("the engine's keys are missing: %s", raw)
 	}
-	for _, key := range []string{"containerimage.descriptor", "buildx.build.warnings"} {
-		if meta[key] == nil {
-			t.Errorf("%s is missing", key)
-		}
+	if meta["buildx.build.warnings"] == nil {
+		t.Errorf("warnings are missing: %s", raw)
 	}
 }
 

@@ -62,19 +62,10 @@ func (p *buildPlan) record(stdout io.Writer, res *build.Result) error {
 	return nil
 }
 
-// metadata is the content of --metadata-file under buildx's keys.
+// metadata is the content of --metadata-file under buildx's keys: what the engine
+// says of the result, and what only the command knows.
 func metadata(res *build.Result) map[string]any {
 	m := map[string]any{"buildx.build.ref": "default/default/" + strings.ToLower(rand.Text())}
-	if res.ImageID != "" {
-		m["containerimage.config.digest"] = res.ImageID
-	}
-	if res.Digest != "" {
-		m["containerimage.digest"] = res.Digest
-		m["containerimage.descriptor"] = res.Descriptor
-	}
-	if len(res.Names) > 0 {
-		m["image.name"] = strings.Join(res.Names, ",")
-	}
 	if on, err := strconv.ParseBool(os.Getenv("BUILDX_METADATA_WARNINGS")); err == nil && on && len(res.Warnings) > 0 {
 		m["buildx.build.warnings"] = res.Warnings
 	}
