@@ -171,7 +171,6 @@ func (l *launch) fillRest() (err error) {
 		l.p.stdio.abort()
 		return err
 	}
-	c.OwnPipes = l.p.stdio.pipes
 	return nil
 }
 

@@ -3,10 +3,12 @@
 package sandbox
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -46,4 +48,30 @@ func hostTools(t testing.TB) string {
 		}
 	}
 	return dir
+}
+
+// TestParallel runs sandboxes on the bridge at once: each has its own address.
+func TestParallel(t *testing.T) {
+	dir := rootfs(t)
+	r := &Runner{StateDir: t.TempDir()}
+	defer r.Close()
+	var mu sync.Mutex
+	seen := map[string]bool{}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			var out bytes.Buffer
+			err := r.Run(t.Context(), &Spec{
+				Root: openDir(t, dir), Env: []string{"PATH=/bin"}, Stdout: &out,
+				Args: []string{"/bin/sh", "-c", "ip -4 -o addr show eth0 | awk '{print $4}'; sleep 0.3; ping -c 1 -W 5 $(ip route | awk '/default/ {print $3}') > /dev/null"},
+			})
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil || out.Len() == 0 || seen[out.String()] {
+				t.Errorf("address %q, %v", out.String(), err)
+			}
+			seen[out.String()] = true
+		})
+	}
+	wg.Wait()
 }

@@ -36,7 +36,7 @@ func (o *stdio) open(s *Spec) error {
 		return fmt.Errorf("standard input: %w", err)
 	}
 	o.child = append(o.child, in)
-	out, err := o.output(s.Stdout, 1)
+	out, err := o.output(s.Stdout)
 	if err != nil {
 		return fmt.Errorf("standard output: %w", err)
 	}
@@ -45,7 +45,7 @@ func (o *stdio) open(s *Spec) error {
 		o.child = append(o.child, out)
 		return nil
 	}
-	e, err := o.output(s.Stderr, 2)
+	e, err := o.output(s.Stderr)
 	if err != nil {
 		return fmt.Errorf("standard error: %w", err)
 	}
@@ -85,7 +85,6 @@ func (o *stdio) input(r io.Reader) (*os.File, error) {
 	}
 	o.owned = append(o.owned, pr)
 	o.ours = append(o.ours, pw)
-	o.pipes = append(o.pipes, 0)
 	// Nobody waits for this copy: the reader may block for ever.
 	o.start = append(o.start, func() {
 		go func() {
@@ -96,7 +95,7 @@ func (o *stdio) input(r io.Reader) (*os.File, error) {
 	return pr, nil
 }
 
-func (o *stdio) output(w io.Writer, fd int) (*os.File, error) {
+func (o *stdio) output(w io.Writer) (*os.File, error) {
 	if w == nil {
 		return o.null()
 	}
@@ -109,7 +108,6 @@ func (o *stdio) output(w io.Writer, fd int) (*os.File, error) {
 	}
 	o.owned = append(o.owned, pw)
 	o.ours = append(o.ours, pr)
-	o.pipes = append(o.pipes, fd)
 	o.start = append(o.start, func() { o.drain(w, pr) })
 	return pw, nil
 }

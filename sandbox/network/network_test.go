@@ -4,12 +4,16 @@ package network
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -243,4 +247,46 @@ func dialHere(network string) (net.Conn, error) {
 		return nil, err
 	}
 	return net.FileConn(f)
+}
+
+// TestFirewall: where FORWARD drops by default, as docker sets it, the bridge's
+// traffic is let through, once.
+func TestFirewall(t *testing.T) {
+	testenv.Root(t)
+	if _, err := exec.LookPath("iptables"); err != nil {
+		t.Skip("needs iptables")
+	}
+	type answer struct {
+		rules string
+		err   error
+	}
+	done := make(chan answer)
+	go func() {
+		runtime.LockOSThread() // for good, as above
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			done <- answer{err: err}
+			return
+		}
+		for _, chain := range []string{"", "DOCKER-USER"} {
+			if chain != "" {
+				exec.Command("iptables", "-N", chain).Run()
+			}
+			if out, err := exec.Command("iptables", "-P", "FORWARD", "DROP").CombinedOutput(); err != nil {
+				done <- answer{err: fmt.Errorf("%w: %s", err, out)}
+				return
+			}
+			err := errors.Join(acceptForwarding(), acceptForwarding())
+			rules, _ := exec.Command("iptables", "-S").Output()
+			done <- answer{string(rules), err}
+		}
+	}()
+	for _, chain := range []string{"FORWARD", "DOCKER-USER"} {
+		a := <-done
+		if a.err != nil {
+			t.Fatal(a.err)
+		}
+		if n := strings.Count(a.rules, "-A "+chain+" -i mica0 -j ACCEPT"); n != 1 {
+			t.Errorf("%d rules in %s, want 1:\n%s", n, chain, a.rules)
+		}
+	}
 }

@@ -44,9 +44,6 @@ type Config struct {
 	Terminal bool
 	Rows     uint16
 	Cols     uint16
-	// OwnPipes are the standard streams (0, 1, 2) that belong to the sandbox and
-	// are given to its user.
-	OwnPipes []int
 	// Rootless says that a user namespace with a single id holds the sandbox.
 	Rootless bool
 	RootPath string // rootless: see Mount.Path

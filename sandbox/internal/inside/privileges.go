@@ -34,13 +34,18 @@ func dropPrivileges(c *Config) error {
 	return prctl("set parent death signal", unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL))
 }
 
-// ownPipes gives the streams to the user, so that it may open /dev/stdout.
+// ownPipes gives the streams that are pipes to the user, so that it may open
+// /dev/stdout. Who may not give them away leaves them.
 func ownPipes(c *Config) error {
 	if c.UID == 0 {
 		return nil
 	}
-	for _, fd := range c.OwnPipes {
-		if err := unix.Fchown(fd, int(c.UID), int(c.GID)); err != nil {
+	for fd := range 3 {
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFIFO || st.Uid == c.UID {
+			continue
+		}
+		if err := unix.Fchown(fd, int(c.UID), int(c.GID)); err != nil && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EINVAL) {
 			return fmt.Errorf("give stream %d to user %d: %w", fd, c.UID, err)
 		}
 	}
