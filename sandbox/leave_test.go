@@ -7,10 +7,12 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -46,14 +48,17 @@ func marks(t testing.TB, hostname, root string, maker int) []string {
 	return found
 }
 
-// veths are the interfaces of sandboxes on this host.
-func veths(t testing.TB) []string {
+// link is the host's end of the interface whose sandbox printed iflink.
+func link(t testing.TB, iflink string) []string {
 	t.Helper()
-	links, err := filepath.Glob("/sys/class/net/mica[1-9]*")
+	index, err := strconv.Atoi(strings.TrimSpace(iflink))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return links
+	if i, err := net.InterfaceByIndex(index); err == nil {
+		return []string{i.Name}
+	}
+	return nil
 }
 
 // eventually waits until check finds nothing.
@@ -103,7 +108,7 @@ func TestLeavesNothing(t *testing.T) {
 		{name: "setup failure", script: "true", edit: func(s *Spec) { s.Dir = "/nowhere" }},
 		{name: "source failure", script: "true", edit: func(s *Spec) { s.Mounts = []Mount{{Source: "/no/such", Target: "/mnt/x"}} }},
 		{name: "canceled", script: "sleep 1000", cancel: true},
-		{name: "bridge", script: "true", edit: func(s *Spec) { s.Network = Bridge }},
+		{name: "bridge", script: "cat /sys/class/net/eth0/iflink", edit: func(s *Spec) { s.Network = Bridge }},
 		{name: "limits", script: "true", edit: func(s *Spec) { s.Resources = Resources{Memory: 64 << 20, PidsLimit: 20} }},
 		{name: "terminal", script: "true", edit: func(s *Spec) { s.Terminal = true }},
 		{name: "streams", script: "cat", edit: func(s *Spec) { s.Stdin = strings.NewReader("x") }},
@@ -142,9 +147,11 @@ func TestLeavesNothing(t *testing.T) {
 			if d := cmp.Diff(tree, listTree(t, dir)); d != "" {
 				t.Errorf("tree before -, after +:\n%s", d)
 			}
+			if s.Network == Bridge {
+				eventually(t, func() []string { return link(t, out.String()) })
+			}
 		})
 	}
-	eventually(t, func() []string { return veths(t) })
 }
 
 // listTree lists a tree with times, but for the mount points that stay.
@@ -175,7 +182,7 @@ func TestParentKilled(t *testing.T) {
 	if dir := os.Getenv("MICA_TEST_PARENT"); dir != "" {
 		s := &Spec{
 			Root: openDir(t, dir), Env: []string{"PATH=/bin", "MICA_TEST=killed"}, Stdout: os.Stdout,
-			Args: []string{"/bin/sh", "-c", "sleep 1000 & echo started; wait"},
+			Args: []string{"/bin/sh", "-c", "sleep 1000 & cat /sys/class/net/eth0/iflink; wait"},
 			User: os.Getenv("MICA_TEST_USER"),
 		}
 		t.Fatal((&Runner{StateDir: t.TempDir()}).Run(t.Context(), s))
@@ -193,9 +200,9 @@ func TestParentKilled(t *testing.T) {
 			if err := c.Start(); err != nil {
 				t.Fatal(err)
 			}
-			lines := bufio.NewScanner(out)
-			for lines.Scan() && lines.Text() != "started" {
-				t.Log(lines.Text())
+			iflink, err := bufio.NewReader(out).ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
 			}
 			if err := c.Process.Signal(unix.SIGKILL); err != nil {
 				t.Fatal(err)
@@ -209,7 +216,7 @@ func TestParentKilled(t *testing.T) {
 				t.Fatal(got.failure)
 			}
 			eventually(t, func() []string { return marks(t, "killed", dir, c.Process.Pid) })
-			eventually(t, func() []string { return veths(t) })
+			eventually(t, func() []string { return link(t, iflink) })
 		})
 	}
 }

@@ -42,9 +42,11 @@ func (p *Process) Wait() error {
 }
 
 func (p *Process) wait() error {
+	killed := false
 	select {
 	case <-p.ended:
 	case <-p.ctx.Done():
+		killed = true
 		// PID 1 of the namespace: every process in it goes with it.
 		p.proc.Kill()
 		<-p.ended
@@ -52,8 +54,8 @@ func (p *Process) wait() error {
 	werr := p.stdio.wait()
 	oom := p.oom != nil && p.oom()
 	cerr := p.clean()
-	if err := context.Cause(p.ctx); err != nil {
-		return fmt.Errorf("process killed: %w", err)
+	if killed {
+		return fmt.Errorf("process killed: %w", context.Cause(p.ctx))
 	}
 	if p.err != nil {
 		return fmt.Errorf("wait for process: %w", p.err)

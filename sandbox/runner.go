@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/sandbox/cgroup"
@@ -60,20 +59,6 @@ func (r *Runner) Run(ctx context.Context, s *Spec) error {
 	}
 	return p.Wait()
 }
-
-// Error says how the process ended, as docker users know it.
-func (e *ExitError) Error() string {
-	if e.Err != nil {
-		return e.Err.Error()
-	}
-	if e.OOMKilled {
-		return "killed: out of memory (exit code " + strconv.Itoa(e.Code) + ")"
-	}
-	return "exit code " + strconv.Itoa(e.Code)
-}
-
-// Unwrap gives Err.
-func (e *ExitError) Unwrap() error { return e.Err }
 
 // check finds what no kernel call would explain well.
 func (s *Spec) check() error {

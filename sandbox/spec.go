@@ -3,6 +3,7 @@ package sandbox
 import (
 	"io"
 	"os"
+	"strconv"
 )
 
 // A Spec describes one process and the world it sees. The zero value of each
@@ -109,3 +110,17 @@ type ExitError struct {
 	OOMKilled bool
 	Err       error
 }
+
+// Error says how the process ended, as docker users know it.
+func (e *ExitError) Error() string {
+	if e.Err != nil {
+		return e.Err.Error()
+	}
+	if e.OOMKilled {
+		return "killed: out of memory (exit code " + strconv.Itoa(e.Code) + ")"
+	}
+	return "exit code " + strconv.Itoa(e.Code)
+}
+
+// Unwrap gives Err.
+func (e *ExitError) Unwrap() error { return e.Err }

@@ -13,7 +13,6 @@ import (
 type stdio struct {
 	child  []*os.File // given to the process, in the order 0, 1, 2
 	owned  []*os.File // those of child to be closed here once it runs
-	pipes  []int      // which of them are pipes of ours
 	ours   []*os.File // our ends of those
 	copies sync.WaitGroup
 	start  []func()
