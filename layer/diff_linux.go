@@ -104,10 +104,10 @@ func (d *differ) children(dir int, prefix string) error {
 
 // entry writes one entry and, of a directory, what is below.
 func (d *differ) entry(dir int, name, prefix string, st *unix.Stat_t) error {
-	switch {
-	case strings.HasPrefix(name, whiteoutPrefix):
-		return fmt.Errorf("a name with %s has no place in a layer: %w", whiteoutPrefix, errs.ErrUnsupported)
-	case isWhiteout(st):
+	if err := literal(name, st); err != nil {
+		return err
+	}
+	if isWhiteout(st) {
 		return d.whiteout(prefix + whiteoutPrefix + name)
 	}
 	h := d.header(prefix+name, st)
@@ -144,6 +144,16 @@ func (d *differ) entry(dir int, name, prefix string, st *unix.Stat_t) error {
 		return err
 	}
 	return d.write(h, a)
+}
+
+// literal refuses a name that whoever applies the layer would stumble over. A
+// file .wh.x is written as it is, as BuildKit does, and so hides x from then on.
+func literal(name string, st *unix.Stat_t) error {
+	hidden, marked := strings.CutPrefix(name, whiteoutPrefix)
+	if !marked || !isDir(st) && hidden != "" && hidden != "." && hidden != ".." {
+		return nil
+	}
+	return fmt.Errorf("layers keep names that begin with %s for deleted files: %w: remove or rename it in the step that makes it", whiteoutPrefix, errs.ErrUnsupported)
 }
 
 // header fills in what all kinds of entries have.

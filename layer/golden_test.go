@@ -61,7 +61,7 @@ func TestSpread(t *testing.T) {
 func TestErrorsQuote(t *testing.T) {
 	m := newMaker(t)
 	m.mkdir("evil\x1b[2J", 0o755)
-	m.file("evil\x1b[2J/.wh.x", "", 0o644)
+	m.file("evil\x1b[2J/.wh..", "", 0o644)
 	_, _, err := DiffDigest(t.Context(), m.dir, DiffOptions{ClampTime: &time.Time{}})
 	if err == nil || strings.Contains(err.Error(), "\x1b") || !strings.Contains(err.Error(), `evil\x1b`) {
 		t.Errorf("got %q", err)

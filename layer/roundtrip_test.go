@@ -344,7 +344,10 @@ func TestDiffRefuses(t *testing.T) {
 	}{
 		{"redirect", func(m *maker) { m.mkdir("d", 0o755); m.xattr("d", overlayPrefix()+"redirect", "/x") }},
 		{"metacopy", func(m *maker) { m.file("f", "x", 0o644); m.xattr("f", overlayPrefix()+"metacopy", "") }},
-		{"whiteout name", func(m *maker) { m.file(".wh.x", "x", 0o644) }},
+		{"whiteout of nothing", func(m *maker) { m.file(".wh.", "x", 0o644) }},
+		{"whiteout of dot", func(m *maker) { m.file(".wh..", "x", 0o644) }},
+		{"whiteout of dot dot", func(m *maker) { m.file(".wh...", "x", 0o644) }},
+		{"directory named as a whiteout", func(m *maker) { m.mkdir(".wh.d", 0o755) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m := newMaker(t)
@@ -353,6 +356,30 @@ func TestDiffRefuses(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// A file named as a whiteout is written as it is, and is one for who applies it.
+func TestDiffWhiteoutName(t *testing.T) {
+	m := newMaker(t)
+	m.mkdir("d", 0o755)
+	m.file("d/.wh.x", "", 0o644)
+	m.file("d/.wh..wh..opq", "", 0o600)
+	var names []string
+	for _, h := range headers(t, tarOf(t, m.dir)) {
+		names = append(names, h.Name)
+	}
+	if diff := cmp.Diff([]string{"d/", "d/.wh..wh..opq", "d/.wh.x"}, names); diff != "" {
+		t.Errorf("entries (-want +got):\n%s", diff)
+	}
+	out := t.TempDir()
+	if _, err := Apply(t.Context(), bytes.NewReader(tarOf(t, m.dir)), out, mine(ApplyOptions{})); err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Stat_t
+	m.must(unix.Lstat(out+"/d/x", &st))
+	if !isWhiteout(&st) {
+		t.Errorf("d/x is no whiteout but %o", st.Mode)
 	}
 }
 

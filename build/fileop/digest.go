@@ -28,50 +28,22 @@ const hashers = 4
 // source counts where a copy may use it: for a file, and for a directory that
 // is copied as such. A source that is missing or excluded is errs.ErrNotFound.
 func Digest(ctx context.Context, src *Source, a *pb.FileActionCopy) (digest.Digest, error) {
-	found, err := choose(ctx, src, a)
+	c, err := CopyContent(ctx, src, a)
 	if err != nil {
-		return "", fmt.Errorf("copy: %w", err)
+		return "", err
 	}
-	d := newDigester(src)
-	for _, s := range found {
-		clear(d.seen)
-		if a.DirCopyContents && s.tree.isDir() {
-			d.text("contents")
-		} else {
-			d.text("named", s.base)
-			d.add(s.tree)
-		}
-		d.below(s.tree)
-	}
-	sum, err := d.sum(ctx)
-	if err != nil {
-		return "", fmt.Errorf("copy %q: %w", a.Src, err)
-	}
-	return sum, nil
+	return c.Digest, nil
 }
 
 // DigestPath is the content key of the file or the whole tree at path, for
 // read-only bind mounts: as Digest, with the directory's own mode and owner but
 // without its name.
 func DigestPath(ctx context.Context, src *Source, path string) (digest.Digest, error) {
-	s := &scanner{root: src.Dir, context: src.Context}
-	var err error
-	if s.hide, err = newPatterns(src.Exclude); err != nil {
-		return "", fmt.Errorf("context excludes: %w", err)
-	}
-	tree, err := s.at(ctx, rooted(path), true)
+	c, err := PathContent(ctx, src, path)
 	if err != nil {
-		return "", fmt.Errorf("mount: %w", err)
+		return "", err
 	}
-	d := newDigester(src)
-	d.text("path")
-	d.add(tree)
-	d.below(tree)
-	sum, err := d.sum(ctx)
-	if err != nil {
-		return "", fmt.Errorf("mount %q: %w", path, err)
-	}
-	return sum, nil
+	return c.Digest, nil
 }
 
 // digester writes down all entries in order, leaving gaps for the digests of
@@ -79,6 +51,7 @@ func DigestPath(ctx context.Context, src *Source, path string) (digest.Digest, e
 type digester struct {
 	src      *Source
 	preimage []byte
+	all      []*entry
 	files    []gap
 	seen     map[inode]uint64 // files with more than one name, by their number
 }
@@ -127,6 +100,7 @@ const onTheWay = 1 << 16
 
 // add adds an entry without its name.
 func (d *digester) add(e *entry) {
+	d.all = append(d.all, e)
 	kind, perm := e.kind(), e.st.Mode&0o7777
 	if kind == unix.S_IFSOCK {
 		kind = unix.S_IFREG // it is copied as an empty file

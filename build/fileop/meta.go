@@ -99,3 +99,45 @@ func (m meta) setAt(dir int, name string, isLink bool) error {
 	}
 	return setTimes(dir, name, m.time)
 }
+
+// setDir gives a directory owner and mode, but no time yet: what comes into it
+// changes that.
+func (m meta) setDir(dir int, name string) error {
+	if err := unix.Fchownat(dir, name, m.owner.UID, m.owner.GID, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	return unix.Fchmodat(dir, name, m.mode, 0)
+}
+
+// setAgain gives a file that has another name already what its entry under this
+// one says: the last entry wins. A symbolic link gets an owner only.
+func (m meta) setAgain(dir int, name string) error {
+	var st unix.Stat_t
+	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	if err := unix.Fchownat(dir, name, m.owner.UID, m.owner.GID, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		return nil
+	}
+	if err := unix.Fchmodat(dir, name, m.mode, 0); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFREG && len(m.caps) > 0 {
+		if err := setCaps(dir, name, m.caps); err != nil {
+			return err
+		}
+	}
+	return setTimes(dir, name, m.time)
+}
+
+func setCaps(dir int, name string, caps []byte) error {
+	fd, err := openat(dir, name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Fsetxattr(fd, capsXattr, caps, 0)
+}

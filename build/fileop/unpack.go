@@ -89,10 +89,26 @@ func (x *extractor) extract(ctx context.Context, archive *tar.Reader, h *tar.Hea
 	return nil
 }
 
+// top is the entry of the root itself: written "." it says nothing, written "/"
+// it describes the destination.
+func (x *extractor) top(h *tar.Header) error {
+	switch {
+	case path.Clean(h.Name) == ".":
+		return nil
+	case h.Typeflag != tar.TypeDir:
+		return fmt.Errorf("the root is no directory: %w", errs.ErrInvalid)
+	}
+	x.dirs = append(x.dirs, h)
+	return x.meta(h).setDir(int(x.root.Fd()), ".")
+}
+
 func (x *extractor) entry(h *tar.Header, content io.Reader) error {
 	name, err := entryName(h.Name)
-	if err != nil || name == "" {
+	if err != nil {
 		return err
+	}
+	if name == "" {
+		return x.top(h)
 	}
 	parent, err := safepath.MkdirAll(x.root, path.Dir(name), 0o755, func(dir *os.File) error {
 		_, err := chown(int(dir.Fd()), Owner{})
@@ -119,14 +135,19 @@ func (x *extractor) entry(h *tar.Header, content io.Reader) error {
 	switch h.Typeflag {
 	case tar.TypeDir:
 		x.dirs = append(x.dirs, h)
-		if exists {
-			return nil
+		if !exists {
+			if err := unix.Mkdirat(dir, base, 0o700); err != nil {
+				return err
+			}
 		}
-		return unix.Mkdirat(dir, base, 0o700)
+		return m.setDir(dir, base)
 	case tar.TypeReg, tar.TypeGNUSparse, tar.TypeCont:
 		return extractFile(dir, base, m, content)
 	case tar.TypeLink:
-		return x.link(dir, base, h.Linkname)
+		if err := x.link(dir, base, h.Linkname); err != nil {
+			return err
+		}
+		return m.setAgain(dir, base)
 	case tar.TypeSymlink:
 		if err := unix.Symlinkat(h.Linkname, dir, base); err != nil {
 			return err
@@ -207,7 +228,7 @@ func extractFile(dir int, name string, m meta, content io.Reader) error {
 	return m.set(fd)
 }
 
-// link makes a hard link; the file has its metadata from its own entry.
+// link makes a hard link.
 func (x *extractor) link(dir int, name, target string) error {
 	at := rooted(target)
 	if at == "" {
@@ -224,7 +245,7 @@ func (x *extractor) link(dir int, name, target string) error {
 	return nil
 }
 
-// settle gives a directory its metadata, if it is still there.
+// settle gives a directory its time, if it is still there.
 func (x *extractor) settle(h *tar.Header) error {
 	name, err := entryName(h.Name)
 	if err != nil {
@@ -239,5 +260,5 @@ func (x *extractor) settle(h *tar.Header) error {
 		return err
 	}
 	defer dir.Close()
-	return x.meta(h).set(int(dir.Fd()))
+	return setTimes(int(dir.Fd()), "", tarTime(h.ModTime))
 }

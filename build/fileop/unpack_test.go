@@ -62,7 +62,7 @@ func symEntry(name, target string) tar.Header {
 }
 
 func hardEntry(name, target string) tar.Header {
-	return tar.Header{Name: name, Typeflag: tar.TypeLink, Linkname: target}
+	return tar.Header{Name: name, Typeflag: tar.TypeLink, Linkname: target, Mode: 0o640, Uid: 7, Gid: 8}
 }
 
 // A4.12, Observed 4: what an archive becomes.
@@ -100,6 +100,28 @@ func TestUnpack(t *testing.T) {
 			name: "whiteouts are files", in: []tar.Header{file(".wh.a", ""), file("d/.wh..wh..opq", "")}, dst: []string{"p/a =A"},
 			want: []string{"p/ 0755 0:0", "p/.wh.a 0640 7:8 =", "p/a 0644 0:0 =A", "p/d/ 0755 0:0", "p/d/.wh..wh..opq 0640 7:8 ="},
 		},
+		{
+			name: "a hard link's entry speaks for the file", in: []tar.Header{file("f", "F"), {Name: "h", Typeflag: tar.TypeLink, Linkname: "f", Mode: 0o4711, Uid: 1, Gid: 2}},
+			want: []string{"p/ 0755 0:0", "p/f 4711 1:2 =F", "p/h => p/f"},
+		},
+		{
+			name: "a hard link's entry takes and gives capabilities",
+			in: []tar.Header{
+				{Name: "f", Typeflag: tar.TypeReg, Mode: 0o755, PAXRecords: caps},
+				{Name: "g", Typeflag: tar.TypeReg, Mode: 0o755}, {Name: "h", Typeflag: tar.TypeLink, Linkname: "f", Mode: 0o755},
+				{Name: "i", Typeflag: tar.TypeLink, Linkname: "g", Mode: 0o755, PAXRecords: caps},
+			},
+			want: []string{"p/ 0755 0:0", "p/f 0755 0:0 =", "p/g 0755 0:0 = caps 0100000200200000000000000000000000000000", "p/h => p/f", "p/i => p/g"},
+		},
+		{
+			name: "a hard link to a symbolic one", in: []tar.Header{symEntry("s", "x"), hardEntry("h", "s")}, owner: &Owner{3, 4},
+			want: []string{"p/ 0755 3:4", "p/h -> x 3:4", "p/s -> x 3:4"},
+		},
+		{
+			name: "the root as slash", in: []tar.Header{dirEntry("/", 0o711), file("f", "F")},
+			want: []string{"p/ 0711 7:8", "p/f 0640 7:8 =F"},
+		},
+		{name: "the root as a file", in: []tar.Header{{Name: "/", Typeflag: tar.TypeSymlink, Linkname: "x"}}, fails: "the root is no directory"},
 		{
 			name: "only the capability stays", in: []tar.Header{{Name: "f", Typeflag: tar.TypeReg, Mode: 0o4755, PAXRecords: caps}},
 			want: []string{"p/ 0755 0:0", "p/f 4755 0:0 = caps 0100000200200000000000000000000000000000"},
