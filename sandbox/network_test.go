@@ -53,6 +53,9 @@ func hostTools(t testing.TB) string {
 // TestParallel runs sandboxes on the bridge at once: each has its own address.
 func TestParallel(t *testing.T) {
 	dir := rootfs(t)
+	// They share the root: the first to end must not take the others' files away.
+	write(t, dir, "etc/hosts", "")
+	write(t, dir, "etc/resolv.conf", "")
 	r := &Runner{StateDir: t.TempDir()}
 	defer r.Close()
 	var mu sync.Mutex

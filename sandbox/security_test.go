@@ -74,10 +74,10 @@ func TestHostIsHidden(t *testing.T) {
 	dir := rootfs(t)
 	secret := filepath.Join(t.TempDir(), "secret")
 	write(t, filepath.Dir(secret), "secret", "x")
-	got := run(t, dir, `cat /proc/self/mountinfo | wc -l; ls -d /proc/[0-9]* | wc -l; cat /proc/1/root/etc/shadow; cat `+secret+`; cat ../../../../..`+secret, nil)
+	got := run(t, dir, `cat /proc/self/mountinfo | wc -l; echo /proc/[0-9]*; cat /proc/1/root/etc/shadow; cat `+secret+`; cat ../../../../..`+secret, nil)
 	lines := strings.Fields(got.out)
-	if len(lines) != 2 || lines[1] != "3" {
-		t.Errorf("got %q, want some mounts, and as processes sh, ls and wc", got.out)
+	if len(lines) != 2 || lines[1] != "/proc/1" {
+		t.Errorf("got %q, want some mounts, and the shell as only process", got.out)
 	}
 	if n := strings.Count(got.err, "No such file"); n != 3 {
 		t.Errorf("stderr %q", got.err)

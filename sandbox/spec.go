@@ -10,7 +10,9 @@ import (
 // field is docker's default for RUN.
 type Spec struct {
 	// Root is the root filesystem: a directory or a detached mount. The caller
-	// keeps it open until Run returns, and closes it.
+	// keeps it open until Run returns, and closes it. Sandboxes that share a root
+	// at the same time should find their mount points in it: one that made them
+	// also removes them.
 	Root *os.File
 	// ReadonlyRoot mounts the root read-only.
 	ReadonlyRoot bool

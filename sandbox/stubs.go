@@ -71,6 +71,9 @@ func (s *stubs) make(target string, file, keep bool, depth int) error {
 	st := stub{dir: dir, name: name, isD: !file, keep: keep}
 	if err := st.create(); err != nil {
 		dir.Close()
+		if errors.Is(err, unix.EEXIST) {
+			return nil // another sandbox on this root was faster
+		}
 		return err
 	}
 	s.made = append(s.made, st)
