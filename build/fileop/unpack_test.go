@@ -108,7 +108,8 @@ func TestUnpack(t *testing.T) {
 			name: "a hard link's entry takes and gives capabilities",
 			in: []tar.Header{
 				{Name: "f", Typeflag: tar.TypeReg, Mode: 0o755, PAXRecords: caps},
-				{Name: "g", Typeflag: tar.TypeReg, Mode: 0o755}, {Name: "h", Typeflag: tar.TypeLink, Linkname: "f", Mode: 0o755},
+				{Name: "g", Typeflag: tar.TypeReg, Mode: 0o755},
+				{Name: "h", Typeflag: tar.TypeLink, Linkname: "f", Mode: 0o755},
 				{Name: "i", Typeflag: tar.TypeLink, Linkname: "g", Mode: 0o755, PAXRecords: caps},
 			},
 			want: []string{"p/ 0755 0:0", "p/f 0755 0:0 =", "p/g 0755 0:0 = caps 0100000200200000000000000000000000000000", "p/h => p/f", "p/i => p/g"},
