@@ -63,12 +63,12 @@ func (r *Runner) unpack(ctx context.Context, layers []image.Descriptor, ids []di
 	if len(ids) != len(layers) {
 		return nil, fmt.Errorf("image has %d layers and %d diff ids: %w", len(layers), len(ids), errs.ErrInvalid)
 	}
+	trees, err := r.Store.UnpackStack(ctx, layers, ids)
+	if err != nil {
+		return nil, err
+	}
 	lower := make([]string, len(ids))
-	for i, d := range layers {
-		l, err := r.Store.Unpack(ctx, d, ids[i])
-		if err != nil {
-			return nil, err
-		}
+	for i, l := range trees {
 		lower[i] = l.Dir
 	}
 	return lower, nil

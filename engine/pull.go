@@ -3,12 +3,14 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mica-build/mica/content"
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/image"
+	"github.com/mica-build/mica/layer"
 	"github.com/mica-build/mica/ref"
 )
 
@@ -78,22 +80,30 @@ func (e *Engine) unpack(ctx context.Context, target image.Descriptor, want image
 	if err != nil || !m.Complete() {
 		return err // what is no image has no layers to unpack
 	}
-	g, ctx := errgroup.WithContext(ctx)
+	if len(m.Layers) != len(m.Config.RootFS.DiffIDs) || slices.ContainsFunc(m.Layers, isNoLayer) {
+		return nil // nor has it layers to be stacked
+	}
+	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(4)
 	for i, d := range m.Layers {
-		if i >= len(m.Config.RootFS.DiffIDs) || !image.IsLayer(d.MediaType) {
-			continue
-		}
 		g.Go(func() error {
-			if _, err := e.store.Unpack(ctx, d, m.Config.RootFS.DiffIDs[i]); err != nil {
+			_, err := e.store.Unpack(gctx, d, m.Config.RootFS.DiffIDs[i])
+			if missing := (*layer.MissingLinkError)(nil); err != nil && !errors.As(err, &missing) {
 				return err
 			}
 			tell(PullEvent{content.Event{Blob: d, State: content.Done, Bytes: d.Size}, true})
 			return nil
 		})
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	// Layers that do not stand alone, and directories that a tar does not describe.
+	_, err = e.store.UnpackStack(ctx, m.Layers, m.Config.RootFS.DiffIDs)
+	return err
 }
+
+func isNoLayer(d image.Descriptor) bool { return !image.IsLayer(d.MediaType) }
 
 // nameAs gives target the tag of r and the digest by which its registry knows it.
 func (e *Engine) nameAs(ctx context.Context, r ref.Ref, target image.Descriptor) error {

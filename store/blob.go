@@ -17,6 +17,7 @@ import (
 	"github.com/mica-build/mica/content"
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/image"
+	"github.com/mica-build/mica/internal/fault"
 	"github.com/mica-build/mica/layer"
 )
 
@@ -232,12 +233,12 @@ func copyBlob(ctx context.Context, w io.Writer, r io.Reader) error {
 
 // rename moves a finished object to its place, whose directory may not be there yet.
 func (s *Store) rename(from, to string) error {
-	err := os.Rename(from, to)
+	err := fault.Rename(from, to)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 			return err
 		}
-		err = os.Rename(from, to)
+		err = fault.Rename(from, to)
 	}
 	if err == nil {
 		err = s.sync()

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/internal/fault"
 	"github.com/mica-build/mica/internal/lockfile"
 )
 
@@ -107,7 +108,7 @@ func (s *Store) Unpin(ctx context.Context) error {
 	}
 	defer gc.Release()
 	clear(s.lease.pinned)
-	if err := s.lease.lock.File().Truncate(0); err != nil {
+	if err := fault.Truncate(s.lease.lock.File(), 0); err != nil {
 		return fmt.Errorf("unpin: %w", err)
 	}
 	return nil
@@ -181,7 +182,7 @@ func (l *lease) add(pins []string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := f.WriteAt([]byte(b.String()), end); err != nil {
+	if err := fault.WriteAt(f, []byte(b.String()), end); err != nil {
 		return advise(err)
 	}
 	for _, p := range pins {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/image"
+	"github.com/mica-build/mica/internal/fault"
 	"github.com/mica-build/mica/internal/lockfile"
 )
 
@@ -294,7 +295,7 @@ func (s *Store) appendNames(changes []change) error {
 	if err := s.cutNames(f); err != nil {
 		return err
 	}
-	if _, err := f.WriteAt(record, s.names.good); err != nil {
+	if err := fault.WriteAt(f, record, s.names.good); err != nil {
 		_ = f.Truncate(s.names.good)
 		return err
 	}
@@ -320,7 +321,7 @@ func (s *Store) cutNames(f *os.File) error {
 	if err := os.WriteFile(s.path("names.log.cut"), tail, 0o600); err != nil {
 		return err
 	}
-	return f.Truncate(s.names.good)
+	return fault.Truncate(f, s.names.good)
 }
 
 // compactNames replaces the log by one with the live entries only. The caller
@@ -340,7 +341,7 @@ func (s *Store) compactNames() error {
 		err = f.Sync() // rare, and all names depend on it
 	}
 	if err == nil {
-		err = os.Rename(next, s.path("names.log"))
+		err = fault.Rename(next, s.path("names.log"))
 	}
 	if err != nil {
 		os.Remove(next)

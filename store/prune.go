@@ -277,7 +277,7 @@ func (c *collection) bury() ([]string, error) {
 		}
 	}
 	for _, x := range c.lost {
-		if err := atomicfile.Write(c.store.diffIDPath(x.DiffID, ""), []byte(x.ID), atomicfile.Options{Perm: 0o600}); err != nil {
+		if err := atomicfile.Write(c.store.diffIDPath(x.DiffID, ""), []byte(x.ID), atomicfile.Options{Perm: 0o600, TempDir: c.store.path("trash")}); err != nil {
 			return nil, err
 		}
 	}

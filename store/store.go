@@ -63,7 +63,9 @@ func Open(root string, o Options) (*Store, error) {
 	}
 	err = checkFormat(root)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = create(root, o)
+		if err = create(root, o); err != nil && checkFormat(root) == nil {
+			err = nil // another process was faster
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", root, advise(err))
@@ -110,7 +112,7 @@ func create(root string, o Options) error {
 		}
 	}
 	format := fmt.Appendf(nil, "%s%d\n", formatPrefix, formatVersion)
-	return atomicfile.Write(filepath.Join(root, "format"), format, atomicfile.Options{Sync: o.Durable})
+	return atomicfile.Write(filepath.Join(root, "format"), format, atomicfile.Options{TempDir: filepath.Join(root, "tmp"), Sync: o.Durable})
 }
 
 // Close releases this process's lease. Objects that only the lease kept may

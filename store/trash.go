@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/internal/fault"
 	"github.com/mica-build/mica/internal/lockfile"
 )
 
@@ -28,7 +29,7 @@ func (s *Store) discard(path string) error {
 // toTrash renames path into the trash; "" says that there is nothing.
 func (s *Store) toTrash(path string) (string, error) {
 	to := s.path("trash", rand.Text())
-	err := os.Rename(path, to)
+	err := fault.Rename(path, to)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
@@ -71,7 +72,7 @@ func (s *Store) bury(dead []string) ([]string, error) {
 		if to != "" {
 			paths = append(paths, to)
 		}
-		if err := os.Remove(s.path("leases", name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := fault.Remove(s.path("leases", name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return paths, err
 		}
 	}
@@ -127,6 +128,9 @@ func removeUntil(ctx context.Context, path string) error {
 // removeAll is os.RemoveAll, for directories without permissions too, which users
 // other than root cannot empty.
 func removeAll(path string) error {
+	if err := fault.Point(fault.OpUnlink, path); err != nil {
+		return err
+	}
 	err := os.RemoveAll(path)
 	if !errors.Is(err, fs.ErrPermission) {
 		return err

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/mica-build/mica/internal/fault"
 )
 
 // Options configure Write. The zero value works.
@@ -45,12 +47,12 @@ func Write(path string, data []byte, o Options) (err error) {
 	if err := fill(f, data, o); err != nil {
 		return err
 	}
-	err = os.Rename(f.Name(), path)
+	err = fault.Rename(f.Name(), path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
-		err = os.Rename(f.Name(), path)
+		err = fault.Rename(f.Name(), path)
 	}
 	if err == nil && o.Sync {
 		err = syncDir(dir)

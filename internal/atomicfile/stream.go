@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/mica-build/mica/internal/fault"
 )
 
 // Stream is Write for content that is produced piece by piece: the file appears
@@ -42,5 +44,5 @@ func Stream(path string, o Options, fill func(io.Writer) error) (err error) {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), path)
+	return fault.Rename(f.Name(), path)
 }

@@ -25,7 +25,7 @@ type rule struct {
 // The sets that rules below build on, from the bottom up: dependencies point
 // down, engines do not know each other, faces know everything.
 var (
-	helpers    = []string{"internal/atomicfile", "internal/lockfile", "internal/ocilayout", "internal/safepath"}
+	helpers    = []string{"internal/atomicfile", "internal/fault", "internal/lockfile", "internal/ocilayout", "internal/safepath"}
 	vocabulary = []string{"errs", "image", "ref"}
 	data       = slices.Concat(helpers, vocabulary, []string{
 		"content/...", "layer", "snapshot", "store",
@@ -42,8 +42,9 @@ var rules = []rule{
 	{"image", []string{"errs"}, "vocabulary"},
 	{"ref", []string{"errs"}, "vocabulary"},
 	{"internal/testenv", nil, "what tests need of the machine"},
-	{"internal/atomicfile", []string{"errs"}, "a helper named by its job"},
-	{"internal/lockfile", []string{"errs"}, "a helper named by its job"},
+	{"internal/fault", nil, "a helper named by its job"},
+	{"internal/atomicfile", []string{"errs", "internal/fault"}, "a helper named by its job"},
+	{"internal/lockfile", []string{"errs", "internal/fault"}, "a helper named by its job"},
 	{"internal/dockerconfig", slices.Concat(helpers, []string{"errs"}), "docker's configuration, read by faces"},
 	{"internal/ocilayout", vocabulary, "what a layout in a directory and one in a tar share"},
 	{"internal/safepath", []string{"errs"}, "a helper named by its job"},

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/internal/fault"
 )
 
 // A Mode says whom a lock keeps out.
@@ -84,7 +85,7 @@ func (l *Lock) Release() error {
 // Remove deletes the file of an exclusive lock and gives the lock back.
 // Those who wait for it go on with a new file.
 func (l *Lock) Remove() error {
-	err := os.Remove(l.f.Name())
+	err := fault.Remove(l.f.Name())
 	if rerr := l.Release(); err == nil {
 		err = rerr
 	}
