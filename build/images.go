@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -75,17 +77,28 @@ func (m *images) addLayout(id, spec string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if tag == "" {
-			tag = "latest"
-		}
-		d, err := l.Resolve(context.Background(), tag)
+		d, err := taggedOrOnly(l, tag)
 		if err != nil {
-			return "", fmt.Errorf("layout %s: tag %s: %w", path, tag, err)
+			return "", err
 		}
 		dgst = d.Digest.String()
 	}
 	m.layouts[id] = namedLayout{path: path, root: digest.Digest(dgst)}
 	return "oci-layout://" + id + "@" + dgst, nil
+}
+
+// taggedOrOnly finds tag; without one "latest", or else the only image there is.
+func taggedOrOnly(l *layout.Layout, tag string) (image.Descriptor, error) {
+	if tag != "" {
+		return l.Resolve(context.Background(), tag)
+	}
+	d, err := l.Resolve(context.Background(), "latest")
+	if errors.Is(err, errs.ErrNotFound) {
+		if only, oerr := l.Resolve(context.Background(), ""); oerr == nil {
+			return only, nil
+		}
+	}
+	return d, err
 }
 
 // resolveFor answers the front end.
@@ -412,10 +425,31 @@ func (m *images) unpack(ctx context.Context, img *baseImage, vertex digest.Diges
 
 // fetch brings the blob of layer i into the store, unless its tree is there.
 func (m *images) fetch(ctx context.Context, img *baseImage, i int, vertex digest.Digest) error {
-	d := img.manifest.Layers[i]
 	if _, err := m.s.store.LayerByDiffID(ctx, img.config.RootFS.DiffIDs[i]); err == nil {
 		return nil
 	}
+	return m.download(ctx, img, i, vertex)
+}
+
+// fetchBlob brings the blob of the layer diffID of some resolved image into the
+// store.
+func (m *images) fetchBlob(ctx context.Context, diffID digest.Digest) error {
+	m.mu.Lock()
+	calls := slices.Collect(maps.Values(m.calls))
+	m.mu.Unlock()
+	for _, c := range calls {
+		if c.img == nil {
+			continue
+		}
+		if i := slices.Index(c.img.config.RootFS.DiffIDs, diffID); i >= 0 {
+			return m.download(ctx, c.img, i, "")
+		}
+	}
+	return fmt.Errorf("layer %s: %w", diffID, errs.ErrNotFound)
+}
+
+func (m *images) download(ctx context.Context, img *baseImage, i int, vertex digest.Digest) error {
+	d := img.manifest.Layers[i]
 	unlock, err := m.s.store.Lock(ctx, "blob-"+d.Digest.String())
 	if err != nil {
 		return err

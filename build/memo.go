@@ -202,6 +202,9 @@ func (s *session) complete(ctx context.Context, d image.Descriptor) bool {
 func (s *session) replay(m *memo) {
 	for _, v := range m.Vertexes {
 		s.progress.Start(v.Digest, v.Name, v.Inputs, v.ProgressGroup)
+		if v.Name == exportingImage {
+			s.announce(v.Digest, m.ImageID, m.Names)
+		}
 		s.progress.Done(v.Digest, v.Cached, nil)
 	}
 	for i := range m.Warnings {

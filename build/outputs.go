@@ -184,8 +184,10 @@ func (s *session) exportTo(ctx context.Context, o output, ts []export.Target, mu
 		})
 	}
 	var img *export.Image
-	err := s.progress.Step("exporting to image", func(digest.Digest) (err error) {
-		img, err = s.exportImage(ctx, o, ts, multi, res)
+	err := s.progress.Step(exportingImage, func(d digest.Digest) (err error) {
+		if img, err = s.exportImage(ctx, o, ts, multi, res); err == nil {
+			s.announce(d, res.ImageID, res.Names)
+		}
 		return err
 	})
 	if err != nil {
@@ -200,12 +202,24 @@ func (s *session) exportTo(ctx context.Context, o output, ts []export.Target, mu
 	return nil
 }
 
+// exportingImage is the step that makes the image, as docker calls it.
+const exportingImage = "exporting to image"
+
+// announce says under the step d what image was made and how it is called.
+func (s *session) announce(d, id digest.Digest, names []string) {
+	now := time.Now()
+	s.progress.Status(d, "writing image "+id.String(), 0, 0, now, true)
+	for _, n := range names {
+		s.progress.Status(d, "naming to "+n, 0, 0, now, true)
+	}
+}
+
 // exportImage assembles the image and, unless it goes into an archive, names it
 // in the store.
 func (s *session) exportImage(ctx context.Context, o output, ts []export.Target, multi bool, res *Result) (*export.Image, error) {
 	img, err := export.Assemble(ctx, s.store, ts, export.ImageOptions{
 		Docker: o.docker, Index: multi || o.annotations.NeedsIndex(), RewriteTimes: o.rewrite,
-		Annotations: o.annotations, Blobs: s.images.blobs(),
+		Annotations: o.annotations, Blobs: s.images.blobs(), Fetch: s.images.fetchBlob, Step: s.solver.Steps.Of,
 	})
 	if err != nil {
 		return nil, err

@@ -63,7 +63,7 @@ func (b *Builder) newSession(r *Request) (*session, error) {
 		return nil, err
 	}
 	s.done = append(s.done, agents.close)
-	sources := &source.Client{CacheDir: filepath.Join(b.store.Root(), "sources"), Secrets: secrets, SSH: agents, Log: b.o.Log}
+	sources := &source.Client{CacheDir: filepath.Join(b.store.Root(), "sources"), Secrets: secrets, SSH: agents, Once: true, Log: b.o.Log}
 	s.world = &op.World{
 		Store: b.store, Mounter: b.o.Mounter, Runner: b.o.Runner, Images: s.images, Sources: sources,
 		Locals:   map[string]*solve.Local{},
@@ -75,6 +75,7 @@ func (b *Builder) newSession(r *Request) (*session, error) {
 		OnRead:        s.reads.saw,
 	}
 	s.solver = solve.New(b.store, s.world.Op, s.progress, b.o.Parallel)
+	s.world.Steps = &s.solver.Steps
 	return s, nil
 }
 

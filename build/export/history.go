@@ -10,7 +10,7 @@ import (
 // empty for each, and gives every entry a time: a layer's own, and for entries
 // without layer that of the layer before, or of the first new one.
 func finishHistory(h []image.History, layers []imageLayer, epoch *time.Time) []image.History {
-	h = matchLayers(h, len(layers))
+	h = matchLayers(h, layers)
 	n := 0
 	for i := range h {
 		if h[i].EmptyLayer {
@@ -35,20 +35,20 @@ func finishHistory(h []image.History, layers []imageLayer, epoch *time.Time) []i
 
 // matchLayers adds entries for layers that have none, and marks entries empty
 // that have no layer.
-func matchLayers(h []image.History, layers int) []image.History {
+func matchLayers(h []image.History, layers []imageLayer) []image.History {
 	n := 0
 	for i := range h {
 		if h[i].EmptyLayer {
 			continue
 		}
-		if n == layers {
+		if n == len(layers) {
 			h[i].EmptyLayer = true
 			continue
 		}
 		n++
 	}
-	for ; n < layers; n++ {
-		h = append(h, image.History{CreatedBy: "mica", Comment: "layer without a step"})
+	for _, l := range layers[n:] {
+		h = append(h, image.History{CreatedBy: l.step, Comment: "buildkit.exporter.image.v0"})
 	}
 	return h
 }

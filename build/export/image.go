@@ -38,6 +38,11 @@ type ImageOptions struct {
 	Annotations  Annotations
 	// Blobs are the blobs in which base images list their layers, by diffID.
 	Blobs map[digest.Digest]image.Descriptor
+	// Fetch brings such a blob into the store; nil if all are there.
+	Fetch func(ctx context.Context, diffID digest.Digest) error
+	// Step says which step made a layer, for layers that the history does not
+	// mention; "" or nil if nobody knows.
+	Step func(store.LayerID) string
 }
 
 // An Image is an assembled image, whose blobs are in the store.
@@ -116,6 +121,7 @@ type imageLayer struct {
 	diffID  digest.Digest
 	desc    image.Descriptor
 	created time.Time // zero for a base image's
+	step    string    // that made it, "" for a base image's
 }
 
 // listLayers finds digest and blob of every layer.
@@ -164,24 +170,45 @@ func listLayer(ctx context.Context, st *store.Store, l *solve.Layer, o ImageOpti
 	if err != nil {
 		return imageLayer{}, err
 	}
+	step := ""
+	if o.Step != nil {
+		step = o.Step(t.ID)
+	}
 	if t, err = st.Identify(ctx, t.ID); err != nil {
 		return imageLayer{}, err
 	}
 	if d := o.Blobs[t.DiffID]; desc.Digest == "" && d.Digest != "" {
 		desc = d
 	}
+	plain := image.Descriptor{MediaType: image.MediaTypeLayer, Digest: t.DiffID, Size: t.Size}
 	if desc.Digest != "" {
-		if ok, err := st.Exists(ctx, desc); err != nil {
+		// The tree may be there without the blob, and need not give its bytes.
+		ok, err := st.Exists(ctx, desc)
+		if err == nil && !ok {
+			ok, err = fetchBlob(ctx, st, diffID, plain, o)
+		}
+		if err != nil {
 			return imageLayer{}, err
-		} else if ok {
+		}
+		if ok {
 			return imageLayer{diffID: t.DiffID, desc: desc}, nil
 		}
 	}
 	return imageLayer{
 		diffID:  t.DiffID,
-		desc:    image.Descriptor{MediaType: image.MediaTypeLayer, Digest: t.DiffID, Size: t.Size},
+		desc:    plain,
 		created: t.Created,
+		step:    step,
 	}, nil
+}
+
+// fetchBlob brings the blob of a base image's layer into the store, unless the
+// layer can be made from its tree.
+func fetchBlob(ctx context.Context, st *store.Store, diffID digest.Digest, plain image.Descriptor, o ImageOptions) (bool, error) {
+	if ok, err := st.Exists(ctx, plain); ok || err != nil || o.Fetch == nil {
+		return false, err
+	}
+	return true, o.Fetch(ctx, diffID)
 }
 
 // rewriteTimes writes the layer once more, with no time in it after epoch. A
@@ -206,7 +233,7 @@ func rewriteTimes(ctx context.Context, st *store.Store, l *solve.Layer, il image
 	if err := st.Push(ctx, desc, r); err != nil {
 		return il, err
 	}
-	return imageLayer{diffID: d, desc: desc, created: il.created}, nil
+	return imageLayer{diffID: d, desc: desc, created: il.created, step: il.step}, nil
 }
 
 // withFamily gives a layer the media type of docker's or of OCI's family.

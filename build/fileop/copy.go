@@ -22,6 +22,11 @@ import (
 // theirs and created directories belong to the caller. A source that is missing
 // or excluded is errs.ErrNotFound.
 func Copy(ctx context.Context, dst *os.File, src *Source, a *pb.FileActionCopy, owner *Owner) error {
+	return CopyTo(ctx, Dest{Dir: dst}, src, a, owner)
+}
+
+// CopyTo is Copy into a tree of which more is known.
+func CopyTo(ctx context.Context, dst Dest, src *Source, a *pb.FileActionCopy, owner *Owner) error {
 	mode, err := newChmod(a)
 	if err != nil {
 		return fmt.Errorf("copy: %w", err)
@@ -30,7 +35,7 @@ func Copy(ctx context.Context, dst *os.File, src *Source, a *pb.FileActionCopy, 
 	if err != nil {
 		return fmt.Errorf("copy: %w", err)
 	}
-	c := &copier{dst: dst, src: src, a: a, owner: owner, mode: mode, time: timeOf(a.Timestamp)}
+	c := &copier{dst: dst.Dir, upper: dst.Upper, src: src, a: a, owner: owner, mode: mode, time: timeOf(a.Timestamp)}
 	if err := c.checkParent(); err != nil {
 		return fmt.Errorf("copy: %w", err)
 	}
@@ -50,6 +55,7 @@ type copier struct {
 	owner *Owner
 	mode  chmod
 	time  *unix.Timespec // nil keeps each file's own
+	upper *os.File       // Dest.Upper
 }
 
 // checkParent refuses a destination whose parent would have to be created

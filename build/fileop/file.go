@@ -79,6 +79,9 @@ func (w *writer) clear(dir int, name, target string) error {
 
 // regular copies a regular file, or makes the empty one that stands for a socket.
 func (w *writer) regular(ctx context.Context, p *dirPair, e *entry, name, target string, m meta) error {
+	if e.kind() == unix.S_IFREG && w.share(p, e, name, m) {
+		return nil
+	}
 	out, err := openat(p.to, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, m.mode&0o777)
 	if err != nil {
 		return pathError("create", target, err)

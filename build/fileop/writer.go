@@ -24,6 +24,8 @@ type writer struct {
 	names map[inode]string // first copy of a file with several names
 	links []hardLink
 	dirs  []madeDir
+
+	sharing sharing
 }
 
 // hardLink is another name for a file that was copied already.
@@ -50,6 +52,7 @@ type dirPair struct {
 	from, to int
 	target   string
 	fresh    bool // the copy was made here: nothing is in the way
+	direct   bool // to is on the filesystem that keeps it, not in an overlay
 	users    atomic.Int32
 }
 
@@ -142,9 +145,9 @@ func (w *writer) dir(ctx context.Context, fromParent int, from string, toParent 
 	if p.from, err = openat(fromParent, from, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0); err != nil {
 		return pathError("open", e.path, err)
 	}
-	if p.to, err = openat(toParent, to, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0); err != nil {
+	if err := w.openTarget(p, toParent, to); err != nil {
 		unix.Close(p.from)
-		return pathError("open", target, err)
+		return err
 	}
 	p.users.Store(1)
 	defer p.release()
@@ -167,6 +170,19 @@ func (w *writer) dir(ctx context.Context, fromParent int, from string, toParent 
 		}
 	}
 	w.start(ctx, p, batch)
+	return nil
+}
+
+// openTarget opens p's copy, which is to in the directory toParent.
+func (w *writer) openTarget(p *dirPair, toParent int, to string) (err error) {
+	if p.fresh {
+		if p.to, p.direct, err = w.direct(p.target); p.direct || err != nil {
+			return err
+		}
+	}
+	if p.to, err = openat(toParent, to, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0); err != nil {
+		return pathError("open", p.target, err)
+	}
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/moby/buildkit/solver/pb"
+	"golang.org/x/sys/unix"
 
 	"github.com/mica-build/mica/build/solve"
 	"github.com/mica-build/mica/errs"
@@ -56,8 +57,12 @@ type ExitError struct {
 func (e *ExitError) Error() string {
 	s := fmt.Sprintf("command %q ended with exit code %d", strings.Join(e.Args, " "), e.Code)
 	var x *sandbox.ExitError
-	if errors.As(e.Err, &x) && x.OOMKilled {
+	switch {
+	case !errors.As(e.Err, &x):
+	case x.OOMKilled:
 		s += " (out of memory: raise --memory)"
+	case x.Err != nil:
+		s += ": " + x.Err.Error()
 	}
 	return s
 }
@@ -91,16 +96,13 @@ func (e *exec) Run(ctx context.Context, in []solve.Value) (_ []solve.Value, err 
 	return m.outputs(ctx)
 }
 
-// allowed checks entitlements and the platform.
+// allowed checks entitlements.
 func (e *exec) allowed() error {
 	if e.op.Network == pb.NetMode_HOST && !e.w.AllowHost {
 		return errors.New("the step asks for the host's network: allow it with --allow network.host")
 	}
 	if e.op.Security == pb.SecurityMode_INSECURE && !e.w.AllowInsecure {
 		return errors.New("the step asks for --security=insecure: allow it with --allow security.insecure")
-	}
-	if p := platformOf(e.n.Op); p != nil && e.w.CheckPlatform != nil {
-		return e.w.CheckPlatform(image.Platform(*p))
 	}
 	return nil
 }
@@ -116,10 +118,26 @@ func (e *exec) check(ctx context.Context, err error) error {
 	if cerr := ctx.Err(); cerr != nil {
 		return context.Cause(ctx)
 	}
+	if x != nil && x.Err != nil && strings.HasSuffix(x.Err.Error(), unix.ENOEXEC.Error()) { // words are all that leaves the sandbox
+		if perr := e.foreign(); perr != nil {
+			return perr
+		}
+	}
 	if v := e.op.Meta.ValidExitCodes; len(v) > 0 && slices.Contains(v, int32(code)) || len(v) == 0 && code == 0 {
 		return nil
 	}
 	return &ExitError{Args: e.op.Meta.Args, Code: code, Err: err}
+}
+
+// foreign says why programs of the step's platform do not run here; nil if they
+// should. It is asked only after a program could not be executed: what is in an
+// image need not be made for the platform that the image claims.
+func (e *exec) foreign() error {
+	p := platformOf(e.n.Op)
+	if p == nil || e.w.CheckPlatform == nil {
+		return nil
+	}
+	return e.w.CheckPlatform(image.Platform(*p))
 }
 
 // HostGateway is the address that stands for "host-gateway" in a build graph,

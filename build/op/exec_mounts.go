@@ -137,6 +137,7 @@ func (w *World) freeze(ctx context.Context, v solve.Value, sub string) (solve.Va
 	if err != nil {
 		return solve.Value{}, err
 	}
+	w.saw(v, Read{Path: sub, Digest: d})
 	key, raw, err := solve.NewPreimage("context", []string{sub, d.String()}).Key()
 	if err != nil {
 		return solve.Value{}, err
@@ -148,7 +149,7 @@ func (w *World) freeze(ctx context.Context, v solve.Value, sub string) (solve.Va
 	defer unlock()
 	if r, err := w.Store.Record(ctx, key); err == nil && len(r.Outputs) == 1 && len(r.Outputs[0]) == 1 {
 		if l, err := w.Store.Layer(ctx, r.Outputs[0][0]); err == nil {
-			return solve.Value{Layers: []*solve.Layer{solve.Stored(l)}}, nil
+			return w.frozen(v, solve.Stored(l), l.ID), nil
 		}
 	} else if err != nil && !errors.Is(err, errs.ErrNotFound) {
 		return solve.Value{}, err
@@ -163,18 +164,25 @@ func (w *World) freeze(ctx context.Context, v solve.Value, sub string) (solve.Va
 	if err != nil {
 		return solve.Value{}, err
 	}
-	if again, err := fileop.DigestPath(ctx, src, sub); err != nil || again != d {
-		return out[0], err // edited meanwhile: good for this build only
-	}
 	ids, err := out[0].IDs(ctx)
 	if err != nil {
 		return solve.Value{}, err
+	}
+	val := w.frozen(v, out[0].Layers[0], ids[0])
+	if again, err := fileop.DigestPath(ctx, src, sub); err != nil || again != d {
+		return val, err // edited meanwhile: good for this build only
 	}
 	err = w.Store.PutRecord(ctx, &store.Record{
 		Key: key, ResultKey: key, Outputs: [][]store.LayerID{ids}, Preimage: raw,
 		Description: "build context " + v.Local.Name + " " + sub, Type: "source.local",
 	})
-	return out[0], err
+	return val, err
+}
+
+// frozen is keyed by its layer, which the record of the content leads to.
+func (w *World) frozen(from solve.Value, l *solve.Layer, id store.LayerID) solve.Value {
+	w.Steps.Set(id, "local source for "+from.Local.Name)
+	return solve.Value{Key: solve.Hash("frozen", string(id)), Layers: []*solve.Layer{l}}
 }
 
 func forceSlash(p string) string {
@@ -194,7 +202,6 @@ func (m *mounter) cache(ctx context.Context, pm *pb.Mount) (*sandbox.Mount, erro
 		if v, err = m.e.w.freeze(ctx, v, path.Join("/", pm.Selector)); err != nil {
 			return nil, err
 		}
-		v.Key = solve.Hash("frozen", fmt.Sprint(v.Layers[0].DiffID))
 	}
 	id := pm.CacheOpt.GetID()
 	if id == "" {

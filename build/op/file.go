@@ -23,7 +23,8 @@ type file struct {
 	w    *World
 	n    *solve.Node
 	op   *pb.FileOp
-	uses []int // how often each action's result is changed further or put out
+	uses []int         // how often each action's result is changed further or put out
+	base []solve.Value // the inputs, with live directories that are built upon as stacks
 }
 
 func newFile(w *World, n *solve.Node, op *pb.FileOp) (*file, error) {
@@ -51,7 +52,11 @@ type fileKey struct {
 
 // Keys keys trees that the actions change by key, and trees that they only copy
 // from by the content of what they copy.
-func (f *file) Keys(ctx context.Context, in []solve.Value) (*solve.Keys, error) {
+func (f *file) Keys(ctx context.Context, in []solve.Value) (_ *solve.Keys, err error) {
+	if in, err = f.w.based(ctx, in, f.changes); err != nil {
+		return nil, err
+	}
+	f.base = in
 	def, err := f.preimage(ctx, in, false)
 	if err != nil {
 		return nil, err
@@ -182,7 +187,8 @@ func (f *file) contentOf(ctx context.Context, v solve.Value, i int64) (string, e
 
 // Run carries the actions out. Actions that follow one another on one tree
 // share one draft, and so make one layer.
-func (f *file) Run(ctx context.Context, in []solve.Value) (_ []solve.Value, err error) {
+func (f *file) Run(ctx context.Context, _ []solve.Value) (_ []solve.Value, err error) {
+	in := f.base
 	works := make([]*work, len(f.op.Actions))
 	vals := make([]*solve.Value, len(f.op.Actions)) // committed results
 	defer func() {

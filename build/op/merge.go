@@ -14,13 +14,18 @@ import (
 
 // merge stacks its inputs: the layers of the first, then of the second ...
 type merge struct {
+	w  *World
 	n  *solve.Node
 	op *pb.MergeOp
 }
 
 func (m *merge) Keys(context.Context, []solve.Value) (*solve.Keys, error) { return nil, nil }
 
-func (m *merge) Run(_ context.Context, in []solve.Value) ([]solve.Value, error) {
+func (m *merge) Run(ctx context.Context, in []solve.Value) ([]solve.Value, error) {
+	in, err := m.w.based(ctx, in, func(int) bool { return true })
+	if err != nil {
+		return nil, err
+	}
 	var out solve.Value
 	var keys []string
 	for _, i := range m.op.Inputs {

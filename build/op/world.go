@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/opencontainers/go-digest"
@@ -43,6 +44,7 @@ type World struct {
 	Secrets  source.Secrets
 	SSH      source.SSH
 	Progress *solve.Progress
+	Steps    *solve.Steps
 	Log      *slog.Logger
 
 	// OnRead, when not nil, hears of everything that is keyed by the content of a
@@ -67,7 +69,7 @@ func (w *World) Op(n *solve.Node) (solve.Op, error) {
 	case *pb.Op_Source:
 		return newSource(w, n, o.Source)
 	case *pb.Op_Merge:
-		return &merge{n: n, op: o.Merge}, nil
+		return &merge{w: w, n: n, op: o.Merge}, nil
 	case *pb.Op_Diff:
 		return &diff{op: o.Diff}, nil
 	case *pb.Op_Passthrough:
@@ -171,6 +173,22 @@ func (w *World) Open(ctx context.Context, v solve.Value) (dir *os.File, done fun
 		return nil, nil, err
 	}
 	return src.Dir, done, nil
+}
+
+// based gives in with the live directories for which under says yes as stacks
+// of one layer, since a step works on top of them.
+func (w *World) based(ctx context.Context, in []solve.Value, under func(i int) bool) ([]solve.Value, error) {
+	out := slices.Clone(in)
+	for i, v := range in {
+		if v.Local == nil || !under(i) {
+			continue
+		}
+		var err error
+		if out[i], err = w.Freeze(ctx, v); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // Freeze turns a live directory into a stack of one layer.

@@ -41,6 +41,7 @@ type Solver struct {
 	Cache    Cache
 	Factory  func(*Node) (Op, error)
 	Progress *Progress
+	Steps    Steps // which step made which layer, of all steps solved so far
 
 	slots *semaphore.Weighted
 	mu    sync.Mutex
@@ -132,6 +133,9 @@ func (s *Solver) solve(ctx context.Context, n *Node) ([]Value, error) {
 		}
 		s.failed(err)
 		return nil, err
+	}
+	if n.Op.GetMerge() == nil && n.Op.GetDiff() == nil && n.Op.GetPassthrough() == nil {
+		s.Steps.learn(n, vals)
 	}
 	return vals, nil
 }
