@@ -27,7 +27,12 @@ func (l *launch) fillCgroup() error {
 	l.group = g
 	l.later(g.Remove)
 	l.p.oom = g.OOMKilled
-	l.config.NoDevices = !l.s.Insecure && !g.Guarded
+	if !l.s.Insecure && !g.Guarded {
+		// Nothing watches over devices: none can be made, and those of the image
+		// and of mounts cannot be opened.
+		l.config.NoDevices = true
+		l.config.Caps &^= 1 << unix.CAP_MKNOD
+	}
 	if d := g.Dir(); d != nil {
 		l.attr.Sys.UseCgroupFD = true
 		l.attr.Sys.CgroupFD = int(d.Fd())
