@@ -83,3 +83,22 @@ func TestHostIsHidden(t *testing.T) {
 		t.Errorf("stderr %q", got.err)
 	}
 }
+
+// TestOwnKeyring: the session keyring is neither the caller's nor that of
+// another sandbox. (Docker's filter keeps a usual sandbox from asking.)
+func TestOwnKeyring(t *testing.T) {
+	dir := rootfs(t)
+	buildProbe(t, dir)
+	ids := map[string]bool{}
+	if id, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_SESSION_KEYRING, false); err == nil {
+		ids[fmt.Sprint(int32(id))] = true
+	}
+	for range 2 {
+		got := run(t, dir, "", func(s *Spec) { s.Args, s.Insecure = []string{"/bin/probe", "keyring"}, true })
+		id, errno, _ := strings.Cut(strings.TrimSpace(got.out), " ")
+		if errno != "errno 0" || ids[id] {
+			t.Errorf("keyring %q, %v, seen %v", got.out, got.failure, ids)
+		}
+		ids[id] = true
+	}
+}
