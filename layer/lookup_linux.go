@@ -39,6 +39,38 @@ func Lookup(lowers []string, path string) (where string, st unix.Stat_t, ok bool
 	return where, st, ok, nil
 }
 
+// Sole finds the one tree of lowers (bottom first) from which all comes that is
+// visible at path and below it. ok is false when there are several, when
+// nothing is visible there, or when path leads through a symbolic link.
+func Sole(lowers []string, path string) (where string, ok bool, err error) {
+	m, err := openMerged(lowers)
+	if err != nil {
+		return "", false, err
+	}
+	defer func() { m.close() }()
+	for _, name := range strings.FieldsFunc(path, func(r rune) bool { return r == '/' }) {
+		at, st, ok, err := m.entry(name)
+		if err != nil {
+			return "", false, fmt.Errorf("look up %s: %w", path, err)
+		}
+		if !ok || st.Mode&unix.S_IFMT == unix.S_IFLNK {
+			return "", false, nil
+		}
+		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			return lowers[at.tree], strings.HasSuffix(path, name), nil
+		}
+		sub, err := m.sub(name)
+		m.close()
+		if m = sub; err != nil {
+			return "", false, fmt.Errorf("look up %s: %w", path, err)
+		}
+	}
+	if len(m) != 1 {
+		return "", false, nil
+	}
+	return lowers[m[0].tree], true, nil
+}
+
 // merged is one directory of a merged view: its parts, topmost first. Without
 // parts nothing is visible in it.
 type merged []part

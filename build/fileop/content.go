@@ -106,7 +106,7 @@ func List(ctx context.Context, src *Source) ([]Entry, error) {
 }
 
 func readPath(ctx context.Context, src *Source, path string) (*entry, error) {
-	s := &scanner{root: src.Dir, context: src.Context}
+	s := &scanner{root: src.Dir, context: src.Context, layer: src.Immutable}
 	var err error
 	if s.hide, err = newPatterns(src.Exclude); err != nil {
 		return nil, fmt.Errorf("context excludes: %w", err)

@@ -19,8 +19,9 @@ type Source struct {
 	// xattrs are dropped. From any other tree owners and file capabilities are
 	// kept, other xattrs are not.
 	Context bool
-	// Immutable says that files of the tree never change, not even their
-	// metadata: a copy may be a second name of the same file.
+	// Immutable says that the tree is one published layer, whose files never
+	// change, not even their metadata: a copy may be a second name of the same
+	// file. Whiteouts in it are no files.
 	Immutable bool
 	// Digests remembers the digests of files' content between builds; nil hashes each time.
 	Digests Digester

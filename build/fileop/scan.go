@@ -44,6 +44,7 @@ func (e *entry) linked() bool { return e.kind() == unix.S_IFREG && e.st.Nlink > 
 type scanner struct {
 	root             *os.File
 	context          bool
+	layer            bool      // the root is one layer: its whiteouts are no files
 	hide             *patterns // on paths from the source's root
 	include, exclude *patterns // on paths from the scanned directory
 }
@@ -164,6 +165,10 @@ func (s *dirScan) look(dir int, kid *entry, m marks) (km marks, walk bool, err e
 		return km, false, nil
 	} else if err != nil {
 		return km, false, fmt.Errorf("stat %q: %w", "/"+kid.path, err)
+	}
+	if s.layer && kid.kind() == unix.S_IFCHR && kid.st.Rdev == 0 {
+		kid.exists = false
+		return km, false, nil
 	}
 	if !kid.isDir() {
 		if kid.exists && kid.taken {

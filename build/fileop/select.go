@@ -28,7 +28,7 @@ type selected struct {
 
 // choose finds and reads everything that the action takes from src.
 func choose(ctx context.Context, src *Source, a *pb.FileActionCopy) ([]selected, error) {
-	s := &scanner{root: src.Dir, context: src.Context}
+	s := &scanner{root: src.Dir, context: src.Context, layer: src.Immutable}
 	var err error
 	if s.hide, err = newPatterns(src.Exclude); err != nil {
 		return nil, fmt.Errorf("context excludes: %w", err)

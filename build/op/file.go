@@ -253,12 +253,12 @@ func (f *file) act(ctx context.Context, k *work, in []solve.Value, a *pb.FileAct
 	dst := k.tree.File()
 	switch x := a.Action.(type) {
 	case *pb.FileAction_Copy:
-		src, done, err := f.secondary(ctx, in, a, works, vals)
+		src, done, err := f.secondary(ctx, k, in, a, works, vals)
 		if err != nil {
 			return err
 		}
 		defer done()
-		return fileop.Copy(ctx, dst, src, x.Copy, own)
+		return fileop.CopyTo(ctx, fileop.Dest{Dir: dst, Upper: k.upper}, src, x.Copy, own)
 	case *pb.FileAction_Mkdir:
 		return fileop.Mkdir(ctx, dst, x.Mkdir, own)
 	case *pb.FileAction_Mkfile:
@@ -271,15 +271,15 @@ func (f *file) act(ctx context.Context, k *work, in []solve.Value, a *pb.FileAct
 	return fmt.Errorf("file action %T: %w", a.Action, errs.ErrUnsupported)
 }
 
-// secondary opens the tree that a copies from.
-func (f *file) secondary(ctx context.Context, in []solve.Value, a *pb.FileAction, works []*work, vals []*solve.Value) (*fileop.Source, func(), error) {
+// secondary opens the tree that a copies from into k.
+func (f *file) secondary(ctx context.Context, k *work, in []solve.Value, a *pb.FileAction, works []*work, vals []*solve.Value) (*fileop.Source, func(), error) {
 	j := int(a.SecondaryInput) - len(in)
 	if j < 0 {
 		v, err := input(in, a.SecondaryInput)
 		if err != nil {
 			return nil, nil, err
 		}
-		return f.w.source(ctx, v)
+		return f.w.copySource(ctx, k, v, a.GetCopy().GetSrc())
 	}
 	if k := works[j]; k != nil {
 		return &fileop.Source{Dir: k.tree.File()}, func() {}, nil

@@ -2,6 +2,7 @@ package op
 
 import (
 	"context"
+	"os"
 
 	"github.com/mica-build/mica/build/solve"
 	"github.com/mica-build/mica/layer"
@@ -15,6 +16,7 @@ type work struct {
 	lowers []string
 	draft  *store.Draft
 	tree   *snapshot.Tree
+	upper  *os.File // draft.Dir, when what is written ends up there at once
 }
 
 // start opens a draft on top of base.
@@ -32,7 +34,14 @@ func (w *World) start(ctx context.Context, base solve.Value) (*work, error) {
 		d.Discard()
 		return nil, err
 	}
-	return &work{base: base, lowers: lowers, draft: d, tree: t}, nil
+	k := &work{base: base, lowers: lowers, draft: d, tree: t}
+	if w.Mounter.Name() == "overlay" {
+		if k.upper, err = os.Open(d.Dir); err != nil {
+			k.discard()
+			return nil, err
+		}
+	}
+	return k, nil
 }
 
 // commit publishes the draft; the result is base with one layer more, also
@@ -64,6 +73,10 @@ func (k *work) discard() {
 	if k.tree != nil {
 		k.tree.Close()
 		k.tree = nil
+	}
+	if k.upper != nil {
+		k.upper.Close()
+		k.upper = nil
 	}
 	k.draft.Discard()
 }
