@@ -148,7 +148,7 @@ func (a *agents) serve(id string, ring agent.Agent) error {
 			}
 			go func() {
 				defer c.Close()
-				agent.ServeAgent(readOnlyAgent{ring}, c)
+				agent.ServeAgent(ring, c)
 			}()
 		}
 	}()
@@ -175,14 +175,3 @@ func (a *agents) close() {
 		os.RemoveAll(a.dir)
 	}
 }
-
-// readOnlyAgent signs and lists; a build step cannot change what it holds.
-type readOnlyAgent struct{ agent.Agent }
-
-var errReadOnly = errors.New("this agent's keys cannot be changed from a build")
-
-func (readOnlyAgent) Add(agent.AddedKey) error   { return errReadOnly }
-func (readOnlyAgent) Remove(ssh.PublicKey) error { return errReadOnly }
-func (readOnlyAgent) RemoveAll() error           { return errReadOnly }
-func (readOnlyAgent) Lock([]byte) error          { return errReadOnly }
-func (readOnlyAgent) Unlock([]byte) error        { return errReadOnly }

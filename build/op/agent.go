@@ -1,15 +1,18 @@
 package op
 
 import (
-	"io"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
 	"sync"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
 )
 
 // agentProxy is a socket of our own, with the owner and mode the step asked
-// for, whose connections go on to the user's agent.
+// for, whose questions go on to the user's agent.
 type agentProxy struct {
 	path string
 	l    net.Listener
@@ -53,9 +56,8 @@ func (p *agentProxy) serve(sock string) {
 		if !p.track(c, up) {
 			return
 		}
-		p.wg.Add(2)
-		go p.pipe(c, up)
-		go p.pipe(up, c)
+		p.wg.Add(1)
+		go p.answer(c, up)
 	}
 }
 
@@ -72,16 +74,41 @@ func (p *agentProxy) track(cs ...net.Conn) bool {
 	return p.open != nil
 }
 
-func (p *agentProxy) pipe(dst, src net.Conn) {
+// answer serves one connection until the step or the agent ends it.
+func (p *agentProxy) answer(c, up net.Conn) {
 	defer p.wg.Done()
-	io.Copy(dst, src)
-	dst.Close()
-	src.Close()
+	agent.ServeAgent(readOnlyAgent{agent.NewClient(up)}, c)
+	c.Close()
+	up.Close()
 	p.mu.Lock()
-	delete(p.open, dst)
-	delete(p.open, src)
+	delete(p.open, c)
+	delete(p.open, up)
 	p.mu.Unlock()
 }
+
+// readOnlyAgent lists and signs. A build step is not the user: it cannot change
+// what the agent holds, nor use what else it can do.
+type readOnlyAgent struct{ agent.ExtendedAgent }
+
+var errReadOnly = errors.New("a build step cannot change the agent")
+
+// Add implements agent.Agent.
+func (readOnlyAgent) Add(agent.AddedKey) error { return errReadOnly }
+
+// Remove implements agent.Agent.
+func (readOnlyAgent) Remove(ssh.PublicKey) error { return errReadOnly }
+
+// RemoveAll implements agent.Agent.
+func (readOnlyAgent) RemoveAll() error { return errReadOnly }
+
+// Lock implements agent.Agent.
+func (readOnlyAgent) Lock([]byte) error { return errReadOnly }
+
+// Unlock implements agent.Agent.
+func (readOnlyAgent) Unlock([]byte) error { return errReadOnly }
+
+// Extension implements agent.ExtendedAgent.
+func (readOnlyAgent) Extension(string, []byte) ([]byte, error) { return nil, errReadOnly }
 
 // Close ends the proxy and every connection.
 func (p *agentProxy) Close() error {

@@ -205,9 +205,7 @@ func (e *exec) secretEnv(ctx context.Context, s *sandbox.Spec) error {
 		if err != nil {
 			return err
 		}
-		if data != nil {
-			s.Env = append(s.Env, v.Name+"="+string(data))
-		}
+		s.Env = append(s.Env, v.Name+"="+string(data)) // empty when it is optional and not there
 	}
 	return nil
 }
