@@ -13,12 +13,13 @@ import (
 )
 
 // exportArchive writes the image as one tar, or as a layout directory.
-func (s *session) exportArchive(ctx context.Context, o output, img *export.Image) error {
+func (s *session) exportArchive(ctx context.Context, o output, img *export.Image, res *Result) error {
 	root, err := transfer.Compress(ctx, s.store, img.Root, o.compress)
 	if err != nil {
 		return err
 	}
-	root.Platform, root.Annotations = nil, nil
+	root.Annotations = img.Annotations
+	s.describe(res, img, root)
 	names := make([]string, len(o.names))
 	for i, rf := range o.names {
 		names[i] = rf.String()

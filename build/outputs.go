@@ -33,9 +33,14 @@ type output struct {
 	push        bool
 	rewrite     bool
 	docker      bool
-	split       bool
-	epoch       *time.Time
+	split       *bool // nil is yes for a build of several platforms
+	remove      bool  // what else is in the directory
+	byDigest    bool  // pushed without a tag
+	epoch       *epochAttr
 }
+
+// epochAttr is the attribute source-date-epoch; t is nil to leave times alone.
+type epochAttr struct{ t *time.Time }
 
 // outputs reads the request's outputs; none is one image in the store.
 func (s *session) outputs() ([]output, error) {
@@ -64,7 +69,7 @@ func (s *session) outputs() ([]output, error) {
 }
 
 func (s *session) output(o Output) (output, error) {
-	p := output{Output: o, rewrite: s.r.Reproducible, split: len(s.r.Platforms) > 1}
+	p := output{Output: o, rewrite: s.r.Reproducible}
 	var err error
 	fallback := ""
 	switch o.Type {
@@ -100,15 +105,23 @@ func (s *session) output(o Output) (output, error) {
 			oci, err = strconv.ParseBool(v)
 			p.docker = !oci
 		case "platform-split":
-			p.split, err = strconv.ParseBool(v)
+			var b bool
+			b, err = strconv.ParseBool(v)
+			p.split = &b
 		case "source-date-epoch":
-			var sec int64
-			if sec, err = strconv.ParseInt(v, 10, 64); err == nil {
-				t := time.Unix(sec, 0).UTC()
-				p.epoch = &t
+			p.epoch, err = parseEpoch(v)
+		case "mode":
+			p.remove = v == "delete"
+		case "push-by-digest":
+			p.byDigest, err = strconv.ParseBool(v)
+		case "registry.insecure":
+			if insecure, perr := strconv.ParseBool(v); perr != nil || insecure {
+				err = fmt.Errorf("%w: plain HTTP is used for registries on this machine only", errs.ErrUnsupported)
 			}
 		case "compression", "compression-level", "force-compression":
-		case "unpack", "store", "dangling-name-prefix", "name-canonical", "tar", "mode", "buildinfo", "attestation-prefix", "registry.insecure":
+		case "unpack", "store", "tar", "buildinfo",
+			"dangling-name-prefix", "danging-name-empty-only", "name-canonical", "prefer-nondist-layers", "compatibility-version",
+			"attestation-prefix", "attestation-inline", "oci-artifact": // nothing to do here
 		default:
 			a, ok, aerr := export.ParseAnnotationAttr(k, v)
 			if !ok {
@@ -133,6 +146,19 @@ func (s *session) output(o Output) (output, error) {
 		return p, errors.New("a name is needed to push: give one with -t")
 	}
 	return p, nil
+}
+
+// parseEpoch reads the attribute source-date-epoch.
+func parseEpoch(v string) (*epochAttr, error) {
+	if v == "" {
+		return &epochAttr{}, nil
+	}
+	sec, err := strconv.ParseInt(v, 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("%w: want seconds since 1970", errs.ErrInvalid)
+	}
+	t := time.Unix(sec, 0).UTC()
+	return &epochAttr{t: &t}, nil
 }
 
 // parseTag reads a name that an image can be given.
@@ -168,7 +194,7 @@ func (s *session) exportTo(ctx context.Context, o output, ts []export.Target, mu
 	if o.epoch != nil {
 		ts = slices.Clone(ts)
 		for i := range ts {
-			ts[i].Epoch = o.epoch
+			ts[i].Epoch = o.epoch.t
 		}
 	}
 	switch o.Type {
@@ -176,11 +202,11 @@ func (s *session) exportTo(ctx context.Context, o output, ts []export.Target, mu
 		return nil
 	case "local":
 		return s.progress.Step("exporting to client directory", func(digest.Digest) error {
-			return export.Local(ctx, s.view, ts, o.Dest, o.split)
+			return export.Local(ctx, s.view, ts, export.LocalOptions{Dest: o.Dest, Split: o.splits(multi), Delete: o.remove})
 		})
 	case "tar":
 		return s.progress.Step("exporting to client tarball", func(digest.Digest) error {
-			return s.writeTo(o.Dest, func(w io.Writer) error { return export.Tar(ctx, s.view, ts, w, o.split) })
+			return s.writeTo(o.Dest, func(w io.Writer) error { return export.Tar(ctx, s.view, ts, w, o.splits(multi)) })
 		})
 	}
 	var img *export.Image
@@ -195,9 +221,9 @@ func (s *session) exportTo(ctx context.Context, o output, ts []export.Target, mu
 	}
 	switch {
 	case o.Type == "oci" || o.Type == "docker" && o.Dest != "":
-		return s.progress.Step("exporting to "+o.Type+" archive", func(digest.Digest) error { return s.exportArchive(ctx, o, img) })
+		return s.progress.Step("exporting to "+o.Type+" archive", func(digest.Digest) error { return s.exportArchive(ctx, o, img, res) })
 	case o.push:
-		return s.push(ctx, o, img)
+		return s.push(ctx, o, img, res)
 	}
 	return nil
 }
@@ -214,6 +240,14 @@ func (s *session) announce(d, id digest.Digest, names []string) {
 	}
 }
 
+// splits says whether each platform gets a directory of its own.
+func (o *output) splits(multi bool) bool {
+	if o.split != nil {
+		return *o.split
+	}
+	return multi
+}
+
 // exportImage assembles the image and, unless it goes into an archive, names it
 // in the store.
 func (s *session) exportImage(ctx context.Context, o output, ts []export.Target, multi bool, res *Result) (*export.Image, error) {
@@ -224,7 +258,6 @@ func (s *session) exportImage(ctx context.Context, o output, ts []export.Target,
 	if err != nil {
 		return nil, err
 	}
-	res.Descriptor, res.Digest = img.Root, img.Root.Digest
 	if len(img.Configs) == 1 {
 		res.ImageID = img.Configs[0].Digest
 	} else {
@@ -235,7 +268,7 @@ func (s *session) exportImage(ctx context.Context, o output, ts []export.Target,
 			res.Names = append(res.Names, n)
 		}
 	}
-	s.describe(res, img)
+	s.describe(res, img, img.Root)
 	if o.Type == "image" && o.Attrs["store"] != "false" || o.Type == "docker" && o.Dest == "" {
 		return img, s.name(ctx, o.names, img.Root)
 	}
@@ -260,13 +293,14 @@ func (s *session) name(ctx context.Context, names []ref.Ref, root image.Descript
 	return nil
 }
 
-// describe fills the metadata file's keys.
-func (s *session) describe(res *Result, img *export.Image) {
+// describe fills in the result and the metadata file's keys. root is the image
+// as it went out: compressed, it has another digest than in the store.
+func (s *session) describe(res *Result, img *export.Image, root image.Descriptor) {
 	m := res.Metadata
-	d := img.Root
-	d.Platform = nil
-	m["containerimage.digest"] = img.Root.Digest.String()
-	m["containerimage.descriptor"] = d
+	root.Annotations = img.Annotations
+	res.Descriptor, res.Digest = root, root.Digest
+	m["containerimage.digest"] = root.Digest.String()
+	m["containerimage.descriptor"] = root
 	if len(img.Configs) == 1 {
 		m["containerimage.config.digest"] = img.Configs[0].Digest.String()
 	}
@@ -295,7 +329,7 @@ func copyNamed(ctx context.Context, dst interface {
 }
 
 // push sends the image to the registry of each of its names.
-func (s *session) push(ctx context.Context, o output, img *export.Image) error {
+func (s *session) push(ctx context.Context, o output, img *export.Image, res *Result) error {
 	if s.b.o.Registry == nil {
 		return fmt.Errorf("push: %w: no registry can be reached", errs.ErrUnsupported)
 	}
@@ -315,6 +349,10 @@ func (s *session) push(ctx context.Context, o output, img *export.Image) error {
 			}
 			if _, err := content.Copy(ctx, repo, s.store, root, content.CopyOptions{}); err != nil {
 				return err
+			}
+			s.describe(res, img, root)
+			if o.byDigest {
+				return nil
 			}
 			return repo.Tag(ctx, rf.Identifier(), root)
 		})

@@ -12,6 +12,8 @@ import (
 type DiffOptions struct {
 	// ClampTime, when not nil, replaces modification times newer than it.
 	ClampTime *time.Time
+	// SetTime, when not nil, replaces all modification times.
+	SetTime *time.Time
 }
 
 // Diff writes the overlay-form tree at dir to w as a layer tar. The bytes are

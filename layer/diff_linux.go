@@ -29,6 +29,7 @@ type differ struct {
 	ctx   context.Context
 	tw    *tar.Writer
 	clamp *time.Time
+	fixed *time.Time
 	links map[fileID]string // the first name of each file that has several
 	buf   []byte
 }
@@ -52,7 +53,7 @@ func diffUnbuffered(ctx context.Context, w io.Writer, dir string, o DiffOptions)
 	defer unix.Close(root)
 	buf := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
-	d := &differ{ctx: ctx, tw: tar.NewWriter(w), clamp: o.ClampTime, links: map[fileID]string{}, buf: *buf}
+	d := &differ{ctx: ctx, tw: tar.NewWriter(w), clamp: o.ClampTime, fixed: o.SetTime, links: map[fileID]string{}, buf: *buf}
 	err = d.top(root)
 	if err == nil {
 		err = d.tw.Close()
@@ -161,6 +162,9 @@ func (d *differ) header(path string, st *unix.Stat_t) *tar.Header {
 	mtime := time.Unix(st.Mtim.Unix())
 	if d.clamp != nil && mtime.After(*d.clamp) {
 		mtime = *d.clamp
+	}
+	if d.fixed != nil {
+		mtime = *d.fixed
 	}
 	return &tar.Header{
 		Format:  tar.FormatPAX, // the writer adds records only where a plain header cannot say it

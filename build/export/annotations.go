@@ -37,9 +37,9 @@ func ParseAnnotation(s string) (Annotations, error) {
 	}
 	key := head
 	places := []string{Manifest}
-	if types, k, ok := strings.Cut(head, ":"); ok && isPlaces(types) {
+	if types, k, ok := strings.Cut(head, ":"); ok {
 		key = k
-		places = splitPlaces(types)
+		places = strings.Split(types, ",")
 	}
 	if key == "" {
 		return nil, fmt.Errorf("annotation %q: %w: the key is empty", s, errs.ErrInvalid)
@@ -82,20 +82,6 @@ func ParseAnnotationAttr(attr, value string) (a Annotations, ok bool, err error)
 	return Annotations{{place: name, platform: plat, key: rest[dot+1:], value: value}}, true, nil
 }
 
-func isPlaces(s string) bool {
-	for _, p := range splitPlaces(s) {
-		name, _, _ := strings.Cut(p, "[")
-		switch name {
-		case Manifest, ManifestDescriptor, Index, IndexDescriptor:
-		default:
-			return false
-		}
-	}
-	return true
-}
-
-func splitPlaces(s string) []string { return strings.Split(s, ",") }
-
 func parsePlace(s string) (string, *image.Platform, error) {
 	name, plat, ok := strings.Cut(s, "[")
 	switch name {
@@ -123,11 +109,17 @@ func (a Annotations) NeedsIndex() bool {
 	return false
 }
 
+// isManifest says whether a place is there for each platform.
+func isManifest(place string) bool { return place == Manifest || place == ManifestDescriptor }
+
 // of collects the annotations for one place.
 func (a Annotations) of(place string, p image.Platform) map[string]string {
 	var m map[string]string
 	for _, x := range a {
-		if x.place != place || x.platform != nil && !platforms.OnlyStrict(*x.platform).Match(p) {
+		if x.place != place {
+			continue
+		}
+		if x.platform != nil && isManifest(place) && !platforms.OnlyStrict(*x.platform).Match(p) {
 			continue
 		}
 		if m == nil {

@@ -12,54 +12,13 @@ import (
 	"time"
 
 	"github.com/containerd/platforms"
-	"github.com/moby/buildkit/solver/pb"
 
-	"github.com/mica-build/mica/build/fileop"
 	"github.com/mica-build/mica/image"
 	"github.com/mica-build/mica/layer"
 )
 
 // A Viewer opens the files of a target read-only.
 type Viewer func(ctx context.Context, t Target) (dir *os.File, done func(), err error)
-
-// Local copies the files of ts into dest, owned by the caller. With split, or
-// several targets, each goes into a directory named by its platform.
-func Local(ctx context.Context, view Viewer, ts []Target, dest string, split bool) error {
-	if err := os.MkdirAll(dest, 0o755); err != nil {
-		return err
-	}
-	for _, t := range ts {
-		sub := "/"
-		if split {
-			sub = "/" + dirName(t.Platform)
-		}
-		if err := localOne(ctx, view, t, dest, sub); err != nil {
-			return fmt.Errorf("write files to %s: %w", dest, err)
-		}
-	}
-	return nil
-}
-
-func localOne(ctx context.Context, view Viewer, t Target, dest, sub string) error {
-	src, done, err := view(ctx, t)
-	if err != nil {
-		return err
-	}
-	defer done()
-	dst, err := os.Open(dest)
-	if err != nil {
-		return err
-	}
-	defer dst.Close()
-	stamp := int64(-1)
-	if t.Epoch != nil {
-		stamp = t.Epoch.UnixNano()
-	}
-	return fileop.Copy(ctx, dst, &fileop.Source{Dir: src}, &pb.FileActionCopy{
-		Src: "/", Dest: sub, DirCopyContents: true, CreateDestPath: true, Mode: -1, Timestamp: stamp,
-		AlwaysReplaceExistingDestPaths: true,
-	}, &fileop.Owner{UID: os.Geteuid(), GID: os.Getegid()})
-}
 
 // dirName is how buildx names a platform's directory.
 func dirName(p image.Platform) string {
@@ -86,7 +45,7 @@ func tarOne(ctx context.Context, view Viewer, t Target, w io.Writer) error {
 		return err
 	}
 	defer done()
-	return layer.Diff(ctx, w, fmt.Sprintf("/proc/self/fd/%d", src.Fd()), layer.DiffOptions{ClampTime: t.Epoch})
+	return layer.Diff(ctx, w, fmt.Sprintf("/proc/self/fd/%d", src.Fd()), layer.DiffOptions{SetTime: t.Epoch})
 }
 
 // tarInto adds t's files below a directory named by its platform.

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
+	specsv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/mica-build/mica/build/solve"
 	"github.com/mica-build/mica/errs"
@@ -50,15 +52,21 @@ type Image struct {
 	Root      image.Descriptor // the manifest, or the index
 	Manifests []image.Descriptor
 	Configs   []image.Descriptor
+	// Annotations are for the descriptor that lists the image in an archive.
+	Annotations map[string]string
 }
 
 // Assemble writes configs, manifests and the index of ts to st.
 func Assemble(ctx context.Context, st *store.Store, ts []Target, o ImageOptions) (*Image, error) {
 	img := &Image{}
+	var created *time.Time
 	for _, t := range ts {
-		cfg, m, err := assembleOne(ctx, st, t, o)
+		cfg, m, at, err := assembleOne(ctx, st, t, o)
 		if err != nil {
 			return nil, err
+		}
+		if at != nil && (created == nil || at.After(*created)) {
+			created = at
 		}
 		p := t.Platform
 		m.Platform = &p
@@ -68,6 +76,7 @@ func Assemble(ctx context.Context, st *store.Store, ts []Target, o ImageOptions)
 	}
 	if len(ts) == 1 && !o.Index {
 		img.Root = img.Manifests[0]
+		img.Annotations = withCreated(img.Root.Annotations, created)
 		return img, nil
 	}
 	x := image.Index{
@@ -82,17 +91,28 @@ func Assemble(ctx context.Context, st *store.Store, ts []Target, o ImageOptions)
 		return nil, err
 	}
 	img.Root, err = st.WriteBlob(ctx, x.MediaType, raw)
+	img.Annotations = withCreated(o.Annotations.of(IndexDescriptor, image.Platform{}), created)
 	return img, err
 }
 
-func assembleOne(ctx context.Context, st *store.Store, t Target, o ImageOptions) (cfg, m image.Descriptor, err error) {
+// withCreated adds when the image was created, unless a says it.
+func withCreated(a map[string]string, t *time.Time) map[string]string {
+	if t == nil {
+		return a
+	}
+	out := map[string]string{specsv1.AnnotationCreated: t.UTC().Format(time.RFC3339)}
+	maps.Copy(out, a)
+	return out
+}
+
+func assembleOne(ctx context.Context, st *store.Store, t Target, o ImageOptions) (cfg, m image.Descriptor, created *time.Time, err error) {
 	layers, err := listLayers(ctx, st, t, o)
 	if err != nil {
-		return cfg, m, err
+		return cfg, m, nil, err
 	}
-	raw, err := finishConfig(t, layers)
+	raw, created, err := finishConfig(t, layers)
 	if err != nil {
-		return cfg, m, err
+		return cfg, m, nil, err
 	}
 	mf := image.Manifest{
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: image.MediaTypeManifest,
@@ -103,17 +123,17 @@ func assembleOne(ctx context.Context, st *store.Store, t Target, o ImageOptions)
 		mf.MediaType, configType = image.DockerManifest, image.DockerConfig
 	}
 	if mf.Config, err = st.WriteBlob(ctx, configType, raw); err != nil {
-		return cfg, m, err
+		return cfg, m, nil, err
 	}
 	for _, l := range layers {
 		mf.Layers = append(mf.Layers, withFamily(l.desc, o.Docker))
 	}
 	out, err := json.MarshalIndent(mf, "", "  ")
 	if err != nil {
-		return cfg, m, err
+		return cfg, m, nil, err
 	}
 	m, err = st.WriteBlob(ctx, mf.MediaType, out)
-	return mf.Config, m, err
+	return mf.Config, m, created, err
 }
 
 // imageLayer is one layer as the image lists it.
@@ -250,15 +270,15 @@ func withFamily(d image.Descriptor, docker bool) image.Descriptor {
 
 // finishConfig adds to the front end's config what only the layers tell:
 // diffIDs, history and times.
-func finishConfig(t Target, layers []imageLayer) ([]byte, error) {
+func finishConfig(t Target, layers []imageLayer) ([]byte, *time.Time, error) {
 	fields := map[string]json.RawMessage{}
 	if err := json.Unmarshal(t.Config, &fields); err != nil {
-		return nil, fmt.Errorf("image config: %w: %w", errs.ErrInvalid, err)
+		return nil, nil, fmt.Errorf("image config: %w: %w", errs.ErrInvalid, err)
 	}
 	var history []image.History
 	if raw, ok := fields["history"]; ok {
 		if err := json.Unmarshal(raw, &history); err != nil {
-			return nil, fmt.Errorf("image config: history: %w: %w", errs.ErrInvalid, err)
+			return nil, nil, fmt.Errorf("image config: history: %w: %w", errs.ErrInvalid, err)
 		}
 	}
 	history = finishHistory(history, layers, t.Epoch)
@@ -268,7 +288,7 @@ func finishConfig(t Target, layers []imageLayer) ([]byte, error) {
 	}
 	created, err := createdTime(fields["created"], history, t.Epoch)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for k, v := range map[string]any{
 		"rootfs":  map[string]any{"type": "layers", "diff_ids": diffIDs},
@@ -277,11 +297,12 @@ func finishConfig(t Target, layers []imageLayer) ([]byte, error) {
 	} {
 		raw, err := json.Marshal(v)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		fields[k] = raw
 	}
-	return json.Marshal(fields)
+	raw, err := json.Marshal(fields)
+	return raw, created, err
 }
 
 // createdTime is the epoch, or the time of the last step.
