@@ -93,7 +93,11 @@ func (e *exec) Run(ctx context.Context, in []solve.Value) (_ []solve.Value, err 
 	if err := e.check(ctx, e.w.Runner.Run(ctx, spec)); err != nil {
 		return nil, err
 	}
-	return m.outputs(ctx)
+	vals, err := m.outputs(ctx)
+	if err == nil {
+		e.w.identify(ctx, e.n, vals)
+	}
+	return vals, err
 }
 
 // allowed checks entitlements.

@@ -223,6 +223,7 @@ func (f *file) Run(ctx context.Context, _ []solve.Value) (_ []solve.Value, err e
 			outputs[a.Output] = *vals[i]
 		}
 	}
+	f.w.identify(ctx, f.n, outputs)
 	return outputs, nil
 }
 

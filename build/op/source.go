@@ -192,14 +192,13 @@ func IsRemote(op *pb.SourceOp) bool {
 	return scheme != "local" && scheme != "docker-image"
 }
 
-// ResolveGit looks at a git reference; object adds the raw commit, which has to
-// be fetched.
-func (w *World) ResolveGit(ctx context.Context, op *pb.SourceOp, object bool) (*source.GitResult, []byte, error) {
+// ResolveGit looks at a git reference; object adds the raw commit, and the tag
+// if an annotated one names it, which have to be fetched.
+func (w *World) ResolveGit(ctx context.Context, op *pb.SourceOp, object bool) (res *source.GitResult, commit, tag []byte, err error) {
 	req := source.GitRequest{URL: strings.TrimPrefix(op.Identifier, "git://"), Attrs: op.Attrs}
-	res, err := w.Sources.ResolveGit(ctx, req)
-	if err != nil || !object {
-		return res, nil, err
+	if res, err = w.Sources.ResolveGit(ctx, req); err != nil || !object {
+		return res, nil, nil, err
 	}
-	commit, _, err := w.Sources.GitObjects(ctx, req, res)
-	return res, commit, err
+	commit, tag, err = w.Sources.GitObjects(ctx, req, res)
+	return res, commit, tag, err
 }

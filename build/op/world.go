@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"sync"
 
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/opencontainers/go-digest"
@@ -57,6 +58,11 @@ type World struct {
 	AllowHost, AllowInsecure bool
 	// CheckPlatform says whether programs of a platform can run here.
 	CheckPlatform func(image.Platform) error
+
+	result      map[digest.Digest]bool // steps whose layers will be in the image
+	identifying sync.WaitGroup
+	mu          sync.Mutex
+	cancel      []context.CancelFunc // of what is being identified
 }
 
 // Op makes the operation of n.
