@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"runtime"
 
 	"github.com/moby/buildkit/solver/errdefs"
@@ -81,7 +82,7 @@ func (s *session) build(ctx context.Context) (*Result, error) {
 	if res, ok, err := s.recall(ctx); ok || err != nil {
 		return res, err
 	}
-	fr, err := frontend.Solve(ctx, s, s.opts, s.workers())
+	fr, err := s.plan(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -98,10 +99,33 @@ func (s *session) build(ctx context.Context) (*Result, error) {
 	return res, nil
 }
 
+// plan asks the front end what to build. A reproducible build has an epoch: the
+// one that it was given, or the Dockerfile's own, or the start of 1970.
+func (s *session) plan(ctx context.Context) (*frontend.Result, error) {
+	fr, err := frontend.Solve(ctx, s, s.opts, s.workers())
+	if err != nil || !s.r.Reproducible {
+		return fr, err
+	}
+	for _, t := range fr.Targets {
+		if t.Epoch == nil {
+			s.mu.Lock()
+			s.warned = true
+			s.mu.Unlock()
+			opts := maps.Clone(s.opts)
+			opts["build-arg:SOURCE_DATE_EPOCH"] = "0"
+			return frontend.Solve(ctx, s, opts, s.workers())
+		}
+	}
+	return fr, nil
+}
+
 // solve resolves the graph of every platform, all at once.
 func (s *session) solve(ctx context.Context, fr *frontend.Result) ([]export.Target, error) {
 	out := make([]export.Target, len(fr.Targets))
 	g, ctx := errgroup.WithContext(ctx)
+	for _, t := range fr.Targets {
+		s.world.Result(t.Edge)
+	}
 	for i, t := range fr.Targets {
 		g.Go(func() error {
 			v, err := s.solver.Solve(ctx, t.Edge)

@@ -90,12 +90,12 @@ func (s *session) stdinContext(ctx context.Context) error {
 	if s.r.Dockerfile != "" {
 		return errors.New("standard input holds a Dockerfile, and -f names another one: give the context as a directory or a tar")
 	}
-	empty := filepath.Join(tmp, "empty")
-	if err := os.Mkdir(empty, 0o755); err != nil {
+	empty, named := filepath.Join(tmp, "empty"), filepath.Join(tmp, "Dockerfile")
+	if err := errors.Join(os.Mkdir(empty, 0o755), os.Rename(path, named)); err != nil {
 		return err
 	}
 	s.world.Locals[localContext] = &solve.Local{Name: localContext, Dir: empty}
-	s.useDockerfile(path)
+	s.useDockerfile(named)
 	return nil
 }
 
@@ -128,8 +128,9 @@ func (s *session) dockerfile(ctx context.Context) error {
 		return s.fetchDockerfile(ctx, name)
 	case local == nil && name == "":
 		return nil
-	case local == nil && !fileExists(name):
-		s.opts["filename"] = filepath.ToSlash(name) // a path inside the remote context
+	case local == nil && !(filepath.IsAbs(name) && fileExists(name)):
+		// A path inside the remote context, whatever has that name here.
+		s.opts["filename"] = filepath.ToSlash(name)
 		return nil
 	case name == "":
 		path := filepath.Join(local.Dir, "Dockerfile")
@@ -232,8 +233,12 @@ func (s *session) namedContexts() error {
 			if err != nil {
 				return fmt.Errorf("build context %s: %w", n, err)
 			}
-			s.world.Locals[n] = &solve.Local{Name: n, Dir: dir}
-			v = "local:" + n
+			local := n
+			if n == localContext || n == localDockerfile { // those are taken
+				local = "_" + n
+			}
+			s.world.Locals[local] = &solve.Local{Name: local, Dir: dir}
+			v = "local:" + local
 		}
 		s.opts["context:"+contextName(n)] = v
 	}
@@ -286,9 +291,6 @@ func (s *session) frontendOptions() error {
 		return err
 	}
 	set("build-arg:SOURCE_DATE_EPOCH", r.SourceDateEpoch)
-	if r.Reproducible && o["build-arg:SOURCE_DATE_EPOCH"] == "" {
-		o["build-arg:SOURCE_DATE_EPOCH"] = "0"
-	}
 	return nil
 }
 

@@ -78,7 +78,7 @@ func (s *session) computeMemoName() string {
 	if r.NoCache || len(r.NoCacheFilter) > 0 || r.Pull || s.world.Locals[localContext] == nil {
 		return ""
 	}
-	if len(s.outs) != 1 || s.outs[0].Type != "image" || s.outs[0].push {
+	if len(s.outs) != 1 || s.outs[0].Type != "image" || s.outs[0].push || s.outs[0].Attrs["store"] == "false" {
 		return ""
 	}
 	h := sha256.New()
@@ -220,7 +220,7 @@ func (s *session) memorize(res *Result) {
 		return
 	}
 	bases, ok := s.images.fromStoreOnly()
-	if !ok {
+	if !ok || s.computeMemoName() != name { // the Dockerfile may have been edited meanwhile
 		return
 	}
 	m := memo{

@@ -43,6 +43,7 @@ type session struct {
 
 	mu       sync.Mutex
 	warnings []client.VertexWarning
+	warned   bool // all there is to warn of was said
 }
 
 var _ frontend.Backend = (*session)(nil)
@@ -80,6 +81,7 @@ func (b *Builder) newSession(r *Request) (*session, error) {
 }
 
 func (s *session) close() {
+	s.world.Close()
 	for i := len(s.done) - 1; i >= 0; i-- {
 		s.done[i]()
 	}
@@ -160,11 +162,11 @@ func (s *session) ResolveImage(ctx context.Context, r frontend.ImageRequest) (fr
 }
 
 func (s *session) ResolveGit(ctx context.Context, o *pb.SourceOp, object bool) (frontend.GitAnswer, error) {
-	res, commit, err := s.world.ResolveGit(ctx, o, object)
+	res, commit, tag, err := s.world.ResolveGit(ctx, o, object)
 	if err != nil {
 		return frontend.GitAnswer{}, err
 	}
-	return frontend.GitAnswer{Ref: res.Ref, Commit: res.Commit, Object: commit}, nil
+	return frontend.GitAnswer{Ref: res.Ref, Object: res.Object, Commit: res.Commit, RawCommit: commit, RawTag: tag}, nil
 }
 
 func (s *session) ResolveHTTP(ctx context.Context, o *pb.SourceOp) (frontend.HTTPAnswer, error) {
@@ -177,8 +179,11 @@ func (s *session) ResolveHTTP(ctx context.Context, o *pb.SourceOp) (frontend.HTT
 
 func (s *session) Warn(w *client.VertexWarning) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.warned {
+		return
+	}
 	s.warnings = append(s.warnings, *w)
-	s.mu.Unlock()
 	s.progress.Warn(w)
 }
 

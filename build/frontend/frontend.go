@@ -33,7 +33,7 @@ type Backend interface {
 	// is the one to use from then on.
 	ResolveImage(ctx context.Context, r ImageRequest) (ImageAnswer, error)
 	// ResolveGit and ResolveHTTP look at a source without fetching it into a tree.
-	// object asks for the raw commit as well.
+	// object asks for the raw objects as well.
 	ResolveGit(ctx context.Context, op *pb.SourceOp, object bool) (GitAnswer, error)
 	ResolveHTTP(ctx context.Context, op *pb.SourceOp) (HTTPAnswer, error)
 	// Warn is told what the front end has to say about a vertex.
@@ -64,8 +64,11 @@ type ImageAnswer struct {
 
 // GitAnswer is a resolved git reference.
 type GitAnswer struct {
-	Ref, Commit string
-	Object      []byte // the raw commit, when it was asked for
+	Ref    string
+	Object string // what the ref names: an annotated tag, or the commit
+	Commit string
+	// RawCommit and RawTag are the objects themselves, when they were asked for.
+	RawCommit, RawTag []byte
 }
 
 // HTTPAnswer is a resolved URL.
@@ -134,7 +137,7 @@ func convert(res *gateway.Result) (*Result, error) {
 		}
 		t.Config = exptypes.ParseKey(res.Metadata, exptypes.ExporterImageConfigKey, &p)
 		t.BaseConfig = exptypes.ParseKey(res.Metadata, exptypes.ExporterImageBaseConfigKey, &p)
-		if s := exptypes.ParseKey(res.Metadata, commonexptypes.ExporterEpochKey, &p); s != nil {
+		if s := exptypes.ParseKey(res.Metadata, commonexptypes.ExporterEpochKey, &p); len(s) > 0 {
 			sec, err := strconv.ParseInt(string(s), 10, 64)
 			if err != nil {
 				return nil, fmt.Errorf("source date epoch %q: %w", s, err)

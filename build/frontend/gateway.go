@@ -106,7 +106,7 @@ func (g *gatewayClient) ResolveSourceMetadata(ctx context.Context, op *pb.Source
 		if err != nil {
 			return nil, err
 		}
-		res.Git = &sourceresolver.ResolveGitResponse{Ref: a.Ref, Checksum: a.Commit, CommitChecksum: a.Commit, CommitObject: a.Object}
+		res.Git = gitResponse(a, op.Attrs[pb.AttrKeepGitDir] == "true")
 	case "http", "https":
 		a, err := g.backend.ResolveHTTP(ctx, op)
 		if err != nil {
@@ -115,6 +115,16 @@ func (g *gatewayClient) ResolveSourceMetadata(ctx context.Context, op *pb.Source
 		res.HTTP = &sourceresolver.ResolveHTTPResponse{Digest: a.Digest, Filename: a.Filename, LastModified: a.LastModified}
 	}
 	return res, nil
+}
+
+// gitResponse names an annotated tag and its commit apart; with .git kept the
+// tag is what counts.
+func gitResponse(a GitAnswer, keepGitDir bool) *sourceresolver.ResolveGitResponse {
+	r := &sourceresolver.ResolveGitResponse{Ref: a.Ref, Checksum: a.Object, CommitObject: a.RawCommit, TagObject: a.RawTag}
+	if a.Commit != a.Object && !keepGitDir {
+		r.CommitChecksum = a.Commit
+	}
+	return r
 }
 
 func (g *gatewayClient) BuildOpts() gateway.BuildOpts {

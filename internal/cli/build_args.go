@@ -99,7 +99,7 @@ func parseBuildPlatforms(list []string, env lookupFunc) ([]string, error) {
 
 // parseBuildContexts reads --build-context: "name=where". Names are normalized
 // as image references are, so that alpine and docker.io/library/alpine:latest
-// are one.
+// are one; NAME::PLATFORM is for one platform.
 func parseBuildContexts(list []string) (map[string]string, error) {
 	if len(list) == 0 {
 		return nil, nil
@@ -110,14 +110,22 @@ func parseBuildContexts(list []string) (map[string]string, error) {
 		if !ok || name == "" || where == "" {
 			return nil, fmt.Errorf("--build-context %q: %w: it is NAME=PATH or NAME=URL", s, errs.ErrInvalid)
 		}
+		name, platform, forPlatform := strings.Cut(name, "::")
 		named, err := reference.ParseNormalizedNamed(name)
 		if err != nil {
 			return nil, fmt.Errorf("--build-context %q: name: %w: %w", s, errs.ErrInvalid, err)
 		}
+		name = strings.TrimSuffix(reference.FamiliarString(named), ":latest")
+		if forPlatform {
+			if _, err := platforms.Parse(platform); err != nil {
+				return nil, fmt.Errorf("--build-context %q: platform: %w: %w", s, errs.ErrInvalid, err)
+			}
+			name += "::" + platform
+		}
 		if err := checkContext(where); err != nil {
 			return nil, fmt.Errorf("--build-context %q: %w", s, err)
 		}
-		out[strings.TrimSuffix(reference.FamiliarString(named), ":latest")] = where
+		out[name] = where
 	}
 	return out, nil
 }
