@@ -31,7 +31,8 @@ type output struct {
 	annotations export.Annotations
 	compress    transfer.Options
 	push        bool
-	rewrite     bool
+	rewrite     bool // times after the epoch
+	set         bool // all times to the epoch
 	docker      bool
 	split       *bool // nil is yes for a build of several platforms
 	remove      bool  // what else is in the directory
@@ -69,7 +70,7 @@ func (s *session) outputs() ([]output, error) {
 }
 
 func (s *session) output(o Output) (output, error) {
-	p := output{Output: o, rewrite: s.r.Reproducible}
+	p := output{Output: o, set: s.r.Reproducible}
 	var err error
 	fallback := ""
 	switch o.Type {
@@ -252,7 +253,7 @@ func (o *output) splits(multi bool) bool {
 // in the store.
 func (s *session) exportImage(ctx context.Context, o output, ts []export.Target, multi bool, res *Result) (*export.Image, error) {
 	img, err := export.Assemble(ctx, s.store, ts, export.ImageOptions{
-		Docker: o.docker, Index: multi || o.annotations.NeedsIndex(), RewriteTimes: o.rewrite,
+		Docker: o.docker, Index: multi || o.annotations.NeedsIndex(), RewriteTimes: o.rewrite, SetTimes: o.set,
 		Annotations: o.annotations, Blobs: s.images.blobs(), Fetch: s.images.fetchBlob, Step: s.solver.Steps.Of,
 	})
 	if err != nil {

@@ -37,7 +37,9 @@ type ImageOptions struct {
 	Index bool
 	// RewriteTimes limits the times of files in new layers to the target's epoch.
 	RewriteTimes bool
-	Annotations  Annotations
+	// SetTimes makes all times in new layers, also earlier ones, the target's epoch.
+	SetTimes    bool
+	Annotations Annotations
 	// Blobs are the blobs in which base images list their layers, by diffID.
 	Blobs map[digest.Digest]image.Descriptor
 	// Fetch brings such a blob into the store; nil if all are there.
@@ -162,8 +164,12 @@ func listLayers(ctx context.Context, st *store.Store, t Target, o ImageOptions) 
 		if err != nil {
 			return nil, err
 		}
-		if o.RewriteTimes && t.Epoch != nil && !base[il.diffID] {
-			if il, err = rewriteTimes(ctx, st, l, il, *t.Epoch); err != nil {
+		if (o.RewriteTimes || o.SetTimes) && t.Epoch != nil && !base[il.diffID] {
+			opts := layer.DiffOptions{ClampTime: t.Epoch}
+			if o.SetTimes {
+				opts.SetTime, il.created = t.Epoch, *t.Epoch
+			}
+			if il, err = rewriteTimes(ctx, st, l, il, opts); err != nil {
 				return nil, err
 			}
 		}
@@ -231,14 +237,13 @@ func fetchBlob(ctx context.Context, st *store.Store, diffID digest.Digest, plain
 	return true, o.Fetch(ctx, diffID)
 }
 
-// rewriteTimes writes the layer once more, with no time in it after epoch. A
-// layer that has none stays as it is.
-func rewriteTimes(ctx context.Context, st *store.Store, l *solve.Layer, il imageLayer, epoch time.Time) (imageLayer, error) {
+// rewriteTimes writes the layer once more, with the times that opts ask for. A
+// layer that has them already stays as it is.
+func rewriteTimes(ctx context.Context, st *store.Store, l *solve.Layer, il imageLayer, opts layer.DiffOptions) (imageLayer, error) {
 	t, err := l.Tree(ctx)
 	if err != nil {
 		return il, err
 	}
-	opts := layer.DiffOptions{ClampTime: &epoch}
 	d, size, err := layer.DiffDigest(ctx, t.Dir, opts)
 	if err != nil {
 		return il, err
