@@ -9,10 +9,12 @@ import (
 	"strings"
 
 	"github.com/moby/buildkit/solver/pb"
+	"golang.org/x/sys/unix"
 
 	"github.com/mica-build/mica/build/fileop"
 	"github.com/mica-build/mica/build/solve"
 	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/internal/safepath"
 	"github.com/mica-build/mica/sandbox"
 	"github.com/mica-build/mica/store"
 )
@@ -46,6 +48,9 @@ func (m *mounter) prepare(ctx context.Context) (*sandbox.Spec, error) {
 			if path.IsAbs(pm.Dest) {
 				sm.Target = path.Clean(pm.Dest)
 			}
+			if sm.Kind == sandbox.Tmpfs {
+				sm.Mode = modeBelow(s.Root, sm.Target)
+			}
 			s.Mounts = append(s.Mounts, *sm)
 		}
 	}
@@ -73,7 +78,32 @@ func (m *mounter) root(ctx context.Context, s *sandbox.Spec, i int, pm *pb.Mount
 	m.works[i] = k
 	m.done.add(func() error { k.discard(); return nil })
 	s.Root = k.tree.File()
-	return nil
+	return makeCwd(s.Root, m.e.op.Meta.Cwd)
+}
+
+// makeCwd makes the working directory, which an earlier step may have deleted
+// again. Like what the step itself makes, it stays.
+func makeCwd(root *os.File, cwd string) error {
+	dir, err := safepath.MkdirAll(root, cleanAbs(cwd), 0o755, func(dir *os.File) error { return dir.Chown(0, 0) })
+	if err != nil {
+		return fmt.Errorf("working directory: %w", err)
+	}
+	return dir.Close()
+}
+
+// modeBelow is the mode of the directory that a tmpfs at target covers, which it
+// takes over; 0 when there is none.
+func modeBelow(root *os.File, target string) uint32 {
+	var st unix.Stat_t
+	dir, err := safepath.Open(root, target, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return 0 // mounting will tell
+	}
+	defer dir.Close()
+	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
+		return 0
+	}
+	return st.Mode & 0o7777
 }
 
 func (m *mounter) mount(ctx context.Context, i int, pm *pb.Mount) (*sandbox.Mount, error) {
