@@ -64,7 +64,8 @@ type ApplyOptions struct {
 	// layer uses without having an entry for it looks like theirs.
 	Parents []string
 	// NoOwner leaves everything to the calling user and group, for callers
-	// that may not give files away. What only an owner-changing caller can set
+	// that may not give files away. Without privileges ([UserXattr]) the owners
+	// are noted, so that Diff gives them back. What only an owner-changing caller can set
 	// (file capabilities, trusted xattrs) is left out then.
 	NoOwner bool
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mica-build/mica/errs"
 )
 
 // allAttrs gives a new entry that is no directory its attributes, in the order
@@ -30,7 +32,11 @@ func (a *applier) allAttrs(dir int, base string, h *tar.Header) error {
 
 // attrs sets owner and xattrs.
 func (a *applier) attrs(dir int, base string, h *tar.Header) error {
-	if !a.o.NoOwner {
+	if a.o.NoOwner {
+		if err := a.noteOwner(dir, base, h); err != nil {
+			return err
+		}
+	} else {
 		if err := unix.Fchownat(dir, base, h.Uid, h.Gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return fmt.Errorf("set owner %d:%d: %w", h.Uid, h.Gid, err)
 		}
@@ -49,6 +55,20 @@ func (a *applier) attrs(dir int, base string, h *tar.Header) error {
 		}
 	}
 	return nil
+}
+
+// noteOwner notes the owner that the entry cannot be given. One for which there
+// is no room counts as a lost xattr.
+func (a *applier) noteOwner(dir int, base string, h *tar.Header) error {
+	if !UserXattr() {
+		return nil
+	}
+	err := noteOwner(dir, base, h.Uid, h.Gid)
+	if errors.Is(err, errs.ErrUnsupported) || errors.Is(err, unix.ENOTSUP) {
+		a.stats.LostXattrs++
+		return nil
+	}
+	return err
 }
 
 // setXattr sets one xattr, or counts it where it has no place.

@@ -104,7 +104,7 @@ func (a *applier) putDevice(dir *dirHandle, base, p string, h *tar.Header) error
 		mode = unix.S_IFCHR
 	}
 	dev := unix.Mkdev(uint32(h.Devmajor), uint32(h.Devminor))
-	err := a.putNode(dir, base, h, func() error { return unix.Mknodat(dir.fd, base, mode|0o600, int(dev)) })
+	err := a.putNode(dir, base, h, func() error { return Mknod(dir.fd, base, mode|0o600, dev) })
 	if errors.Is(err, unix.EPERM) {
 		return fmt.Errorf("make device node without being root: %w: %w", err, errs.ErrUnsupported)
 	}
@@ -168,6 +168,9 @@ func (a *applier) copyParent(dir *dirHandle, base, p, target string, link *tar.H
 	}
 	if !ok || isDir(&st) {
 		return &MissingLinkError{Name: p, Target: target}
+	}
+	if err := Recorded(at.fd, name, &st); err != nil {
+		return err
 	}
 	x, err := readAttrsAt(at.fd, name)
 	if err != nil {

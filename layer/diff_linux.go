@@ -91,6 +91,9 @@ func (d *differ) children(dir int, prefix string) error {
 		}
 		st, err := lstatat(dir, name)
 		if err == nil {
+			err = Recorded(dir, name, &st)
+		}
+		if err == nil {
 			err = d.entry(dir, name, prefix, &st)
 		}
 		if _, nested := err.(*entryError); err != nil && !nested {

@@ -35,8 +35,9 @@ func Lookup(lowers []string, path string) (where string, st unix.Stat_t, ok bool
 	}
 	if ok {
 		where = lowers[at.tree]
+		err = Recorded(at.fd, parts[len(parts)-1], &st)
 	}
-	return where, st, ok, nil
+	return where, st, ok, err
 }
 
 // Sole finds the one tree of lowers (bottom first) from which all comes that is

@@ -152,6 +152,15 @@ func sameDir(a, b int) (bool, error) {
 	if sa.Mode != sb.Mode || sa.Uid != sb.Uid || sa.Gid != sb.Gid {
 		return false, nil
 	}
+	if err := Recorded(a, ".", &sa); err != nil {
+		return false, err
+	}
+	if err := Recorded(b, ".", &sb); err != nil {
+		return false, err
+	}
+	if sa.Uid != sb.Uid || sa.Gid != sb.Gid {
+		return false, nil
+	}
 	xa, err := readAttrs(a)
 	if err != nil {
 		return false, err
@@ -164,6 +173,14 @@ func sameDir(a, b int) (bool, error) {
 func (s *settler) same(upper int, st *unix.Stat_t, lower int, low *unix.Stat_t, name string) (bool, error) {
 	if st.Mode != low.Mode || st.Uid != low.Uid || st.Gid != low.Gid || st.Rdev != low.Rdev ||
 		st.Size != low.Size || st.Mtim != low.Mtim {
+		return false, nil
+	}
+	for dir, st := range map[int]*unix.Stat_t{upper: st, lower: low} {
+		if err := Recorded(dir, name, st); err != nil {
+			return false, err
+		}
+	}
+	if st.Mode != low.Mode || st.Uid != low.Uid || st.Gid != low.Gid || st.Rdev != low.Rdev {
 		return false, nil
 	}
 	xu, err := readAttrsAt(upper, name)

@@ -53,6 +53,8 @@ func carried(name string) bool {
 	switch {
 	case strings.HasPrefix(name, trustedOverlay), strings.HasPrefix(name, userOverlay):
 		return false
+	case strings.HasPrefix(name, recordPrefix):
+		return !UserXattr()
 	case strings.HasPrefix(name, "user."), strings.HasPrefix(name, "trusted."):
 		return true
 	}

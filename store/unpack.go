@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
@@ -167,7 +166,7 @@ func (u unpacking) apply(ctx context.Context, blob io.Reader, dir string) (layer
 	}
 	defer tar.Close()
 	sum := &summer{r: tar, hash: u.diffID.Verifier()}
-	stats, err := layer.Apply(ctx, sum, dir, layer.ApplyOptions{Parents: u.parents, NoOwner: singleID()})
+	stats, err := layer.Apply(ctx, sum, dir, layer.ApplyOptions{Parents: u.parents, NoOwner: layer.SingleID()})
 	if err != nil {
 		return layerMeta{}, err
 	}
@@ -238,18 +237,10 @@ func lstatIn(dir, name string, st *unix.Stat_t) error {
 		return &os.PathError{Op: "open", Path: filepath.Join(dir, name), Err: err}
 	}
 	defer unix.Close(fd)
-	return unix.Fstat(fd, st)
-}
-
-// singleID says whether this process can give files to nobody but itself: it is
-// not root, or root of a user namespace with one user in it.
-func singleID() bool {
-	if os.Geteuid() != 0 {
-		return true
+	if err := unix.Fstat(fd, st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return err
 	}
-	b, err := os.ReadFile("/proc/self/uid_map")
-	f := strings.Fields(string(b))
-	return err == nil && len(f) == 3 && f[2] == "1"
+	return layer.Recorded(fd, ".", st)
 }
 
 // A summer counts and hashes what is read through it.

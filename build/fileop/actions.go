@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mica-build/mica/internal/safepath"
+	"github.com/mica-build/mica/layer"
 )
 
 // Mkdir makes a directory. What exists already keeps its mode, owner and times.
@@ -87,7 +88,7 @@ func mkfile(dir int, name string, a *pb.FileActionMkFile, owner *Owner) error {
 		return errors.Unwrap(err)
 	}
 	if owner != nil {
-		if err := unix.Fchown(fd, owner.UID, owner.GID); err != nil {
+		if err := layer.ChownFile(fd, owner.UID, owner.GID); err != nil {
 			return err
 		}
 	}
@@ -122,7 +123,7 @@ func symlink(dir int, name string, a *pb.FileActionSymlink, owner *Owner) error 
 		return err
 	}
 	if owner != nil {
-		if err := unix.Fchownat(dir, name, owner.UID, owner.GID, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		if err := layer.Chown(dir, name, owner.UID, owner.GID); err != nil {
 			return err
 		}
 	}

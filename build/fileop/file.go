@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/layer"
 )
 
 // file copies e, which is not a directory, from one directory of p to the
@@ -57,7 +58,7 @@ func mknod(dir int, name string, kind uint32, dev uint64) error {
 	if kind == unix.S_IFIFO {
 		dev = 0
 	}
-	return unix.Mknodat(dir, name, kind|0o600, int(dev))
+	return layer.Mknod(dir, name, kind|0o600, dev)
 }
 
 // clear removes what is in the way of a file.
@@ -79,8 +80,14 @@ func (w *writer) clear(dir int, name, target string) error {
 
 // regular copies a regular file, or makes the empty one that stands for a socket.
 func (w *writer) regular(ctx context.Context, p *dirPair, e *entry, name, target string, m meta) error {
-	if e.kind() == unix.S_IFREG && w.share(p, e, name, m) {
-		return nil
+	if e.kind() == unix.S_IFREG {
+		d := w.digestOf(e)
+		if d != "" {
+			w.src.Copied(target, d)
+		}
+		if w.share(p, e, name, m) || w.donate(p, e, name, m, d) {
+			return nil
+		}
 	}
 	out, err := openat(p.to, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, m.mode&0o777)
 	if err != nil {

@@ -4,6 +4,8 @@ package fileop
 
 import (
 	"golang.org/x/sys/unix"
+
+	"github.com/mica-build/mica/layer"
 )
 
 // ownerOf is the owner that e has in the source: in a build context every file
@@ -81,15 +83,15 @@ func chown(fd int, o Owner) (mode uint32, err error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return 0, err
 	}
-	if int(st.Uid) == o.UID && int(st.Gid) == o.GID {
+	if int(st.Uid) == o.UID && int(st.Gid) == o.GID && !layer.SingleID() {
 		return st.Mode & 0o7777, nil
 	}
-	return st.Mode & 0o7777, unix.Fchown(fd, o.UID, o.GID)
+	return st.Mode & 0o7777, layer.ChownFile(fd, o.UID, o.GID)
 }
 
 // setAt is set for a link, device or fifo, which cannot be opened.
 func (m meta) setAt(dir int, name string, isLink bool) error {
-	if err := unix.Fchownat(dir, name, m.owner.UID, m.owner.GID, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := layer.Chown(dir, name, m.owner.UID, m.owner.GID); err != nil {
 		return err
 	}
 	if !isLink {
@@ -103,7 +105,7 @@ func (m meta) setAt(dir int, name string, isLink bool) error {
 // setDir gives a directory owner and mode, but no time yet: what comes into it
 // changes that.
 func (m meta) setDir(dir int, name string) error {
-	if err := unix.Fchownat(dir, name, m.owner.UID, m.owner.GID, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := layer.Chown(dir, name, m.owner.UID, m.owner.GID); err != nil {
 		return err
 	}
 	return unix.Fchmodat(dir, name, m.mode, 0)
@@ -116,7 +118,7 @@ func (m meta) setAgain(dir int, name string) error {
 	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return err
 	}
-	if err := unix.Fchownat(dir, name, m.owner.UID, m.owner.GID, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := layer.Chown(dir, name, m.owner.UID, m.owner.GID); err != nil {
 		return err
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFLNK {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/layer"
 )
 
 // scanners is how many directories are read at a time.
@@ -67,6 +68,11 @@ func (s *scanner) scan(ctx context.Context, at string, st *unix.Stat_t) (*entry,
 	name := e.name
 	if name == "" {
 		name = "."
+	}
+	if !s.context {
+		if err := layer.Recorded(int(parent.Fd()), name, &e.st); err != nil {
+			return nil, fmt.Errorf("stat %q: %w", "/"+at, err)
+		}
 	}
 	if !e.isDir() {
 		if e.hidden {
@@ -169,6 +175,11 @@ func (s *dirScan) look(dir int, kid *entry, m marks) (km marks, walk bool, err e
 	if s.layer && kid.kind() == unix.S_IFCHR && kid.st.Rdev == 0 {
 		kid.exists = false
 		return km, false, nil
+	}
+	if !s.context {
+		if err := layer.Recorded(dir, kid.name, &kid.st); err != nil {
+			return km, false, fmt.Errorf("stat %q: %w", "/"+kid.path, err)
+		}
 	}
 	if !kid.isDir() {
 		if kid.exists && kid.taken {

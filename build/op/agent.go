@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
+
+	"github.com/mica-build/mica/layer"
 )
 
 // agentProxy is a socket of our own, with the owner and mode the step asked
@@ -28,7 +30,7 @@ func forwardAgent(sock, dir string, mode os.FileMode, uid, gid int) (*agentProxy
 		return nil, err
 	}
 	p.l = l
-	if err := os.Chown(p.path, uid, gid); err != nil {
+	if err := os.Chown(p.path, uid, gid); err != nil && !layer.SingleID() {
 		l.Close()
 		return nil, err
 	}

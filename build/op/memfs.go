@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mica-build/mica/layer"
 )
 
 // memfs is a small filesystem in memory that is mounted nowhere: secrets in it
@@ -47,7 +49,8 @@ func (m *memfs) add(data []byte, mode os.FileMode, uid, gid int) (string, error)
 	if _, err := f.Write(data); err != nil {
 		return "", err
 	}
-	if err := f.Chown(uid, gid); err != nil {
+	// With a single user the file is whoever's the step runs as.
+	if err := f.Chown(uid, gid); err != nil && !layer.SingleID() {
 		return "", err
 	}
 	return name, f.Chmod(mode)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mica-build/mica/layer"
 )
 
 // PlaceHTTP writes the fetched file into dir under its Filename, with the mode
@@ -52,7 +54,7 @@ func (r *HTTPResult) place(dir *os.File) (err error) {
 // apply sets owner before mode, since a change of owner clears setuid bits.
 func (a httpAttrs) apply(f *os.File, modified *time.Time) error {
 	if a.uid != 0 || a.gid != 0 {
-		if err := f.Chown(a.uid, a.gid); err != nil {
+		if err := layer.ChownFile(int(f.Fd()), a.uid, a.gid); err != nil {
 			return err
 		}
 	}

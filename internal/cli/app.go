@@ -10,6 +10,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/mica-build/mica/engine"
+	"github.com/mica-build/mica/sandbox/rootless"
 	"github.com/mica-build/mica/store"
 )
 
@@ -78,7 +79,7 @@ func defaultRoot() string {
 	if r := os.Getenv("MICA_ROOT"); r != "" {
 		return r
 	}
-	if os.Geteuid() == 0 {
+	if k := rootless.Inside(); k == rootless.All || k == "" && os.Geteuid() == 0 {
 		return "/var/lib/mica"
 	}
 	if d := os.Getenv("XDG_DATA_HOME"); d != "" {

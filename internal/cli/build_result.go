@@ -85,9 +85,6 @@ func buildFailure(ctx context.Context, w io.Writer, err error) error {
 		err = src.Err
 	}
 	fmt.Fprintln(w, "ERROR: failed to build: "+err.Error())
-	if os.Geteuid() != 0 && errors.Is(err, os.ErrPermission) {
-		err = withHint(err, "Builds need root in this release: try sudo.")
-	}
 	var h *hintError
 	if errors.As(err, &h) {
 		fmt.Fprintln(w, "\n"+h.hint)

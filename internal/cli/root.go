@@ -67,14 +67,14 @@ func addGlobalFlags(a *app, root *cobra.Command) {
 	for _, hidden := range []string{"host", "context", "log-level"} {
 		must(f.MarkHidden(hidden))
 	}
-	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		if len(*host) > 0 {
 			return noDaemon("-H " + (*host)[0])
 		}
 		if *dockerContext != "" && *dockerContext != "default" {
 			return noDaemon("--context " + *dockerContext)
 		}
-		return nil
+		return a.enterNamespace(cmd)
 	}
 }
 

@@ -7,9 +7,12 @@ package inside
 // 5.4 ms against 2.8 ms for mica. This package needs little, and the linker
 // orders packages by what they need and then by name, so it is early.
 //
-// Nothing happens in any other process.
+// The two steps of a program on its way into a user namespace are as early; see
+// package rootless. Nothing happens in any other process.
 func init() {
 	if Is() {
 		Main()
 	}
+	awaitUsers()
+	bindToParent()
 }
