@@ -151,10 +151,10 @@ func (p *process) first(t *testing.T) string {
 	t.Helper()
 	for range 2000 {
 		p.mu.Lock()
-		n := len(p.acks)
+		acks := p.acks
 		p.mu.Unlock()
-		if n > 0 {
-			return p.acks[0]
+		if len(acks) > 0 {
+			return acks[0]
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
