@@ -277,7 +277,7 @@ func (c *collection) bury() ([]string, error) {
 		}
 	}
 	for _, x := range c.lost {
-		if err := atomicfile.Write(c.store.diffIDPath(x.DiffID, ""), []byte(x.ID), atomicfile.Options{Perm: 0o600, TempDir: c.store.path("trash")}); err != nil {
+		if err := c.store.reindex(x); err != nil {
 			return nil, err
 		}
 	}
@@ -286,6 +286,13 @@ func (c *collection) bury() ([]string, error) {
 		err = c.store.sweepLocks()
 	}
 	return append(paths, dead...), err
+}
+
+// reindex makes the index lead to x. It may be called with gc.lock held
+// exclusively, when no lease can be made, so what it leaves when it is killed lies
+// in the trash.
+func (s *Store) reindex(x indexed) error {
+	return atomicfile.Write(s.diffIDPath(x.DiffID, x.On), []byte(x.ID), atomicfile.Options{Perm: 0o600, TempDir: s.path("trash"), Sync: s.options.Durable})
 }
 
 func (c *collection) release() {

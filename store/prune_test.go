@@ -30,23 +30,26 @@ func buildImage(t testing.TB, s *Store, text string) (image.Descriptor, Layer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write := func(mediaType string, v any) image.Descriptor {
-		b, err := json.Marshal(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d, err := s.WriteBlob(t.Context(), mediaType, b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return d
-	}
+	write := func(mediaType string, v any) image.Descriptor { return writeJSON(t, s, mediaType, v) }
 	var c image.Config
 	c.OS, c.Architecture, c.RootFS.Type, c.RootFS.DiffIDs = "linux", "amd64", "layers", []digest.Digest{l.DiffID}
 	m := image.Manifest{MediaType: image.MediaTypeManifest, Config: write(image.MediaTypeConfig, c)}
 	m.Layers = []image.Descriptor{{MediaType: image.MediaTypeLayer, Digest: l.DiffID, Size: l.Size}}
 	x := image.Index{MediaType: image.MediaTypeIndex, Manifests: []image.Descriptor{write(image.MediaTypeManifest, m)}}
 	return write(image.MediaTypeIndex, x), l
+}
+
+func writeJSON(t testing.TB, s *Store, mediaType string, v any) image.Descriptor {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := s.WriteBlob(t.Context(), mediaType, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 // prune is Prune of all that nothing needs, reported with and without doing it.

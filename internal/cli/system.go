@@ -4,5 +4,5 @@ import "github.com/spf13/cobra"
 
 // newSystemCmd is `mica system`.
 func newSystemCmd(a *app) *cobra.Command {
-	return group("system", "Manage the store", newDfCmd(a), newInfoCmd(a), newSystemPruneCmd(a))
+	return group("system", "Manage the store", newDfCmd(a), newInfoCmd(a), newSystemPruneCmd(a), newCheckCmd(a))
 }
