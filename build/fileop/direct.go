@@ -42,6 +42,12 @@ func (c *copier) direct(target string) (fd int, ok bool, err error) {
 // one failure means that the two trees are not on one filesystem.
 type sharing struct{ off atomic.Bool }
 
+func (s *sharing) note(err error) {
+	if err == unix.EXDEV || err == unix.EPERM || err == unix.EOPNOTSUPP {
+		s.off.Store(true)
+	}
+}
+
 // share gives e a second name instead of a copy. Only a file of a tree that
 // never changes is shared, and only when its copy would look just the same: so
 // a file has at most two names, in two trees.
@@ -49,13 +55,11 @@ func (w *writer) share(p *dirPair, e *entry, name string, m meta) bool {
 	if !w.src.Immutable || !p.direct || e.st.Nlink != 1 || w.sharing.off.Load() {
 		return false
 	}
-	if (Owner{int(e.st.Uid), int(e.st.Gid)}) != m.owner || e.st.Mode&0o7777 != m.mode || e.st.Mtim != m.time || !plainXattrs(p.from, e) {
+	if !m.fits(&e.st) || !plainXattrs(p.from, e) {
 		return false
 	}
 	err := unix.Linkat(p.from, e.name, p.to, name, 0)
-	if err == unix.EXDEV || err == unix.EPERM || err == unix.EOPNOTSUPP {
-		w.sharing.off.Store(true)
-	}
+	w.sharing.note(err)
 	return err == nil // if not, copying will say why
 }
 

@@ -23,6 +23,11 @@ type Source struct {
 	// change, not even their metadata: a copy may be a second name of the same
 	// file. Whiteouts in it are no files.
 	Immutable bool
+	// Donor, when not nil, has files that need not be copied again.
+	Donor *Donor
+	// Copied, when not nil, hears of every regular file and the digest that
+	// Digests has for it. It may be called concurrently.
+	Copied func(target string, d digest.Digest)
 	// Digests remembers the digests of files' content between builds; nil hashes each time.
 	Digests Digester
 }

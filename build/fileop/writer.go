@@ -26,6 +26,7 @@ type writer struct {
 	dirs  []madeDir
 
 	sharing sharing
+	donated donated
 }
 
 // hardLink is another name for a file that was copied already.

@@ -35,5 +35,5 @@ func (w *World) copySource(ctx context.Context, k *work, v solve.Value, path str
 	if err != nil {
 		return nil, nil, err
 	}
-	return &fileop.Source{Dir: f, Immutable: true}, func() { f.Close() }, nil
+	return &fileop.Source{Dir: f, Immutable: true, Digests: w.digests(v)}, func() { f.Close() }, nil
 }

@@ -24,6 +24,8 @@ type file struct {
 	n    *solve.Node
 	op   *pb.FileOp
 	uses []int         // how often each action's result is changed further or put out
+	left *donation     // what the next step of this shape may share; nil until Run
+	made []solve.Value // what Run made
 	base []solve.Value // the inputs, with live directories that are built upon as stacks
 }
 
@@ -64,13 +66,25 @@ func (f *file) Keys(ctx context.Context, in []solve.Value) (_ *solve.Keys, err e
 	k := &solve.Keys{Definition: def}
 	if slices.ContainsFunc(in, func(v solve.Value) bool { return v.Local != nil }) {
 		k.Stable = func(ctx context.Context) (bool, error) {
-			return stable(def, func() (*solve.Preimage, error) { return f.preimage(ctx, in, false) })
+			ok, err := stable(def, func() (*solve.Preimage, error) { return f.preimage(ctx, in, false) })
+			if ok {
+				f.leave()
+			}
+			return ok, err
 		}
 	}
 	if f.hasReadOnlyStack(in) {
 		k.Content = func() (*solve.Preimage, error) { return f.preimage(ctx, in, true) }
 	}
 	return k, nil
+}
+
+// leave lets the next step of this shape share files with what Run made.
+func (f *file) leave() {
+	if len(f.made) == 1 && len(f.made[0].Layers) > 0 {
+		top := f.made[0].Layers
+		f.left.save(top[len(top)-1])
+	}
 }
 
 // stable says whether a preimage made anew has the key of the old one: files
@@ -172,12 +186,13 @@ func (f *file) contentOf(ctx context.Context, v solve.Value, i int64) (string, e
 		if c == nil || a.SecondaryInput != i {
 			continue
 		}
-		d, err := fileop.Digest(ctx, src, c)
+		x, err := fileop.CopyContent(ctx, src, c)
 		if err != nil {
 			return "", err
 		}
-		f.w.saw(v, Read{Copy: c, Digest: d})
-		parts = append(parts, d.String())
+		f.w.saw(v, Read{Copy: c, Digest: x.Digest})
+		f.w.content(f.n.Digest, int(i), len(parts), c.Src, x)
+		parts = append(parts, x.Digest.String())
 	}
 	if len(parts) == 1 {
 		return parts[0], nil
@@ -189,6 +204,10 @@ func (f *file) contentOf(ctx context.Context, v solve.Value, i int64) (string, e
 // share one draft, and so make one layer.
 func (f *file) Run(ctx context.Context, _ []solve.Value) (_ []solve.Value, err error) {
 	in := f.base
+	if f.left, err = f.donation(ctx, in); err != nil {
+		return nil, err
+	}
+	defer f.left.close()
 	works := make([]*work, len(f.op.Actions))
 	vals := make([]*solve.Value, len(f.op.Actions)) // committed results
 	defer func() {
@@ -222,6 +241,10 @@ func (f *file) Run(ctx context.Context, _ []solve.Value) (_ []solve.Value, err e
 			}
 			outputs[a.Output] = *vals[i]
 		}
+	}
+	f.made = outputs
+	if !slices.ContainsFunc(in, func(v solve.Value) bool { return v.Local != nil }) {
+		f.leave()
 	}
 	f.w.identify(ctx, f.n, outputs)
 	return outputs, nil
@@ -259,6 +282,9 @@ func (f *file) act(ctx context.Context, k *work, in []solve.Value, a *pb.FileAct
 			return err
 		}
 		defer done()
+		if src.Digests != nil {
+			f.left.offer(src)
+		}
 		return fileop.CopyTo(ctx, fileop.Dest{Dir: dst, Upper: k.upper}, src, x.Copy, own)
 	case *pb.FileAction_Mkdir:
 		return fileop.Mkdir(ctx, dst, x.Mkdir, own)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/opencontainers/go-digest"
@@ -51,6 +52,14 @@ type World struct {
 	// OnRead, when not nil, hears of everything that is keyed by the content of a
 	// live directory. It may be called concurrently.
 	OnRead func(Read)
+	// OnContent, when not nil, hears of every part of an input that a step counts
+	// by its content, OnCPU of the processor time that a step's process took. They
+	// may be called concurrently.
+	OnContent func(step digest.Digest, input, index int, src string, c *fileop.Content)
+	OnCPU     func(step digest.Digest, t time.Duration)
+	// OnFailure, when not nil, is given the failed step's root and inputs before
+	// they go.
+	OnFailure func(ctx context.Context, k *Kept)
 	// Files are local bodies for URLs that only this build knows (a context on
 	// standard input).
 	Files map[string]string
@@ -63,6 +72,7 @@ type World struct {
 	identifying sync.WaitGroup
 	mu          sync.Mutex
 	cancel      []context.CancelFunc // of what is being identified
+	sums        map[string]*stackDigests
 }
 
 // Op makes the operation of n.
@@ -138,21 +148,30 @@ func (w *World) source(ctx context.Context, v solve.Value) (*fileop.Source, func
 	if err != nil {
 		return nil, nil, err
 	}
-	return &fileop.Source{Dir: t.File()}, func() { t.Close() }, nil
+	return &fileop.Source{Dir: t.File(), Digests: w.digests(v)}, func() { t.Close() }, nil
 }
 
-// digestPath is the content key of the tree below path in v.
-func (w *World) digestPath(ctx context.Context, v solve.Value, path string) (digest.Digest, error) {
+// digestPath is the content key of the tree below path in v, the index-th that
+// step reads of its input i.
+func (w *World) digestPath(ctx context.Context, step digest.Digest, i, index int, v solve.Value, path string) (digest.Digest, error) {
 	src, done, err := w.source(ctx, v)
 	if err != nil {
 		return "", err
 	}
 	defer done()
-	d, err := fileop.DigestPath(ctx, src, path)
-	if err == nil {
-		w.saw(v, Read{Path: path, Digest: d})
+	c, err := fileop.PathContent(ctx, src, path)
+	if err != nil {
+		return "", err
 	}
-	return d, err
+	w.saw(v, Read{Path: path, Digest: c.Digest})
+	w.content(step, i, index, path, c)
+	return c.Digest, nil
+}
+
+func (w *World) content(step digest.Digest, i, index int, src string, c *fileop.Content) {
+	if w.OnContent != nil {
+		w.OnContent(step, i, index, src, c)
+	}
 }
 
 // A Read is a part of a live directory that decided a step's key: what a copy
