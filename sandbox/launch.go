@@ -41,7 +41,7 @@ func (r *Runner) Start(ctx context.Context, s *Spec) (*Process, error) {
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("run: %w", err)
 	}
-	l := &launch{r: r, s: s, p: &Process{ctx: ctx, stdio: new(stdio), ended: make(chan struct{})}}
+	l := &launch{r: r, s: s, p: &Process{ctx: ctx, cpu: s.CPUTime, stdio: new(stdio), ended: make(chan struct{})}}
 	l.stubs.root = s.Root
 	if err := l.start(); err != nil {
 		if cerr := l.p.clean(); cerr != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,6 +21,7 @@ type Process struct {
 	master *os.File // the terminal, if there is one
 	ctx    context.Context
 
+	cpu   *time.Duration // where the caller wants to know it
 	state *os.ProcessState
 	err   error // of waiting
 	ended chan struct{}
@@ -50,6 +52,9 @@ func (p *Process) wait() error {
 		// PID 1 of the namespace: every process in it goes with it.
 		p.proc.Kill()
 		<-p.ended
+	}
+	if p.cpu != nil && p.state != nil {
+		*p.cpu = p.state.UserTime() + p.state.SystemTime()
 	}
 	werr := p.stdio.wait()
 	oom := p.oom != nil && p.oom()

@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"time"
 )
 
 // A Spec describes one process and the world it sees. The zero value of each
@@ -41,6 +42,9 @@ type Spec struct {
 
 	Stdin          io.Reader // nil is an empty input; an *os.File is passed as it is
 	Stdout, Stderr io.Writer // an *os.File is passed as it is
+	// CPUTime, when not nil, is set to the processor time that the process and
+	// those it waited for took, before Run or Wait returns.
+	CPUTime *time.Duration
 	// Terminal allocates a pseudo-terminal for the process; Stdin and Stdout are its other end.
 	Terminal bool
 }

@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/moby/buildkit/solver/pb"
 	"golang.org/x/sys/unix"
@@ -90,7 +91,8 @@ func (e *exec) Run(ctx context.Context, in []solve.Value) (_ []solve.Value, err 
 	}
 	spec.Stdout = solve.Writer{Progress: e.w.Progress, Vertex: e.n.Digest, Stream: 1}
 	spec.Stderr = solve.Writer{Progress: e.w.Progress, Vertex: e.n.Digest, Stream: 2}
-	if err := e.check(ctx, e.w.Runner.Run(ctx, spec)); err != nil {
+	if err := e.run(ctx, spec); err != nil {
+		m.keep(ctx, err)
 		return nil, err
 	}
 	vals, err := m.outputs(ctx)
@@ -98,6 +100,16 @@ func (e *exec) Run(ctx context.Context, in []solve.Value) (_ []solve.Value, err 
 		e.w.identify(ctx, e.n, vals)
 	}
 	return vals, err
+}
+
+func (e *exec) run(ctx context.Context, spec *sandbox.Spec) error {
+	var cpu time.Duration
+	spec.CPUTime = &cpu
+	err := e.check(ctx, e.w.Runner.Run(ctx, spec))
+	if e.w.OnCPU != nil {
+		e.w.OnCPU(e.n.Digest, cpu)
+	}
+	return err
 }
 
 // allowed checks entitlements.

@@ -121,8 +121,8 @@ func (e *exec) preimage(ctx context.Context, in []solve.Value, content bool) (*s
 			inputs[i].Name = v.Local.Name
 		}
 		var parts []string
-		for _, s := range e.selectors(i) {
-			d, err := e.w.digestPath(ctx, v, s)
+		for k, s := range e.selectors(i) {
+			d, err := e.w.digestPath(ctx, e.n.Digest, i, k, v, s)
 			if err != nil {
 				return nil, err
 			}

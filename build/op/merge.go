@@ -37,6 +37,7 @@ func (m *merge) Run(ctx context.Context, in []solve.Value) ([]solve.Value, error
 			return nil, err
 		}
 		out.Layers = append(out.Layers, v.Layers...)
+		out.Planned = out.Planned || v.Planned
 		keys = append(keys, string(v.Key))
 	}
 	out.Key = solve.Hash("merge", keys...)
@@ -58,6 +59,9 @@ func (d *diff) Run(_ context.Context, in []solve.Value) ([]solve.Value, error) {
 	upper, err := input(in, d.op.GetUpper().GetInput())
 	if err != nil {
 		return nil, err
+	}
+	if lower.Planned || upper.Planned {
+		return []solve.Value{{Key: solve.Hash("diff", string(lower.Key), string(upper.Key)), Planned: true}}, nil
 	}
 	if len(lower.Layers) > len(upper.Layers) {
 		return nil, errNoPrefix

@@ -41,7 +41,13 @@ type Solver struct {
 	Cache    Cache
 	Factory  func(*Node) (Op, error)
 	Progress *Progress
-	Steps    Steps // which step made which layer, of all steps solved so far
+	// Plan makes the solver only look: a step that is not in the cache counts as
+	// done, its values are Planned, and nothing is run.
+	Plan bool
+	// OnOutcome, when not nil, hears how each node was resolved. It may be called
+	// concurrently.
+	OnOutcome func(*Outcome)
+	Steps     Steps // which step made which layer, of all steps solved so far
 
 	slots *semaphore.Weighted
 	mu    sync.Mutex
@@ -121,12 +127,14 @@ func (s *Solver) solve(ctx context.Context, n *Node) ([]Value, error) {
 		inputs[i] = e.Node.Digest
 	}
 	s.Progress.Start(n.Digest, n.Name(), inputs, n.Meta.GetProgressGroup())
-	vals, cached, err := s.step(ctx, n, in)
+	o := &Outcome{Node: n, Stable: true, Started: time.Now()}
+	vals, cached, err := s.step(ctx, n, in, o)
 	shown := err
 	if err != nil && ctx.Err() != nil { // not this step's fault: it was stopped
 		shown = ctx.Err()
 	}
 	s.Progress.Done(n.Digest, cached, shown)
+	s.tell(o, vals, cached, shown)
 	if err != nil {
 		if n.Source != nil && len(errdefs.Sources(err)) == 0 && ctx.Err() == nil {
 			err = errdefs.WithSource(err, &errdefs.Source{Info: n.Source.Info, Ranges: n.Source.Ranges})
@@ -177,7 +185,7 @@ func (s *Solver) inputs(ctx context.Context, n *Node) ([]Value, error) {
 }
 
 // step finds the step's result in the cache or makes it.
-func (s *Solver) step(ctx context.Context, n *Node, in []Value) (_ []Value, cached bool, err error) {
+func (s *Solver) step(ctx context.Context, n *Node, in []Value, o *Outcome) (_ []Value, cached bool, err error) {
 	op, err := s.Factory(n)
 	if err != nil {
 		return nil, false, err
@@ -187,10 +195,14 @@ func (s *Solver) step(ctx context.Context, n *Node, in []Value) (_ []Value, cach
 		return nil, false, err
 	}
 	if keys == nil {
+		o.Planned = planned(in)
 		vals, err := op.Run(ctx, in)
 		return vals, false, err
 	}
-	st := &stepState{s: s, n: n, keys: keys}
+	st := &stepState{s: s, n: n, keys: keys, o: o}
+	if planned(in) { // there is nothing to look into
+		keys.Content = nil
+	}
 	if st.def, st.defRaw, err = keys.Definition.Key(); err != nil {
 		return nil, false, err
 	}
@@ -201,6 +213,11 @@ func (s *Solver) step(ctx context.Context, n *Node, in []Value) (_ []Value, cach
 		}
 	} else if err := st.contentKey(); err != nil {
 		return nil, false, err
+	}
+	o.keys(st)
+	if s.Plan {
+		o.Planned = true
+		return st.plan(), false, nil
 	}
 	// One process makes the result; the others wait and then find it.
 	unlock, err := s.Cache.Lock(ctx, "step-"+string(st.def))
@@ -229,6 +246,7 @@ func (s *Solver) step(ctx context.Context, n *Node, in []Value) (_ []Value, cach
 			return nil, false, err
 		}
 	}
+	o.Stable = stable
 	vals, err = st.remember(ctx, vals, in, stable)
 	return vals, false, err
 }
@@ -247,6 +265,7 @@ func (s *Solver) count(cached bool) {
 type stepState struct {
 	s              *Solver
 	n              *Node
+	o              *Outcome
 	keys           *Keys
 	def, content   store.Key
 	defRaw, conRaw []byte
@@ -267,6 +286,7 @@ func (st *stepState) contentKey() error {
 // lookup tries the definition key, then the content key. A hit by content is
 // recorded under the definition key as well.
 func (st *stepState) lookup(ctx context.Context) ([]Value, bool, error) {
+	defer st.o.keys(st)
 	vals, r, err := st.load(ctx, st.def)
 	if r != nil || err != nil {
 		return vals, r != nil, err

@@ -20,6 +20,9 @@ type Value struct {
 	Layers []*Layer
 	// Local is set for a live directory.
 	Local *Local
+	// Planned says that the value was not made: its Key is what a step that gives
+	// the same for the same would give it, its Layers are those below it.
+	Planned bool
 }
 
 // Local is a live directory on the machine that runs the build.

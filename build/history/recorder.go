@@ -1,0 +1,233 @@
+//go:build linux
+
+package history
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/moby/buildkit/client"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/mica-build/mica/build/fileop"
+	"github.com/mica-build/mica/internal/atomicfile"
+	"github.com/mica-build/mica/internal/lockfile"
+)
+
+// A Recorder writes one build down while it runs. What cannot be written is left
+// out. A nil *Recorder records nothing.
+type Recorder struct {
+	h    *History
+	id   ID
+	lock *lockfile.Lock
+
+	mu      sync.Mutex
+	steps   *os.File
+	numbers map[digest.Digest]int
+	logs    map[digest.Digest]*stepLog
+	reads   map[digest.Digest][]Read
+	cpu     map[digest.Digest]time.Duration
+}
+
+// stepLog is the file of what one step wrote. It stays open until the step ends.
+type stepLog struct {
+	f    *os.File
+	size int64
+}
+
+// Add records a build that is over already.
+func (h *History) Add(b *Build) error {
+	if err := h.makeDir(b); err != nil {
+		return err
+	}
+	return h.write(b)
+}
+
+// Begin records that b began, and gives it its id.
+func (h *History) Begin(b *Build) (*Recorder, error) {
+	b.State = Running
+	if err := h.makeDir(b); err != nil {
+		return nil, err
+	}
+	lock, err := lockfile.Try(h.path(b.ID, "lock"), lockfile.Exclusive)
+	if err != nil {
+		return nil, fmt.Errorf("record build: %w", err)
+	}
+	if err := h.write(b); err != nil {
+		_ = lock.Remove()
+		return nil, err
+	}
+	return &Recorder{
+		h: h, id: b.ID, lock: lock,
+		numbers: map[digest.Digest]int{}, logs: map[digest.Digest]*stepLog{},
+		reads: map[digest.Digest][]Read{}, cpu: map[digest.Digest]time.Duration{},
+	}, nil
+}
+
+// makeDir gives b an id and makes its directory.
+func (h *History) makeDir(b *Build) error {
+	if b.ID == "" {
+		b.ID = newID(b.Started)
+	}
+	err := os.Mkdir(h.path(b.ID), 0o700)
+	if os.IsNotExist(err) {
+		if err = os.MkdirAll(h.dir, 0o700); err == nil {
+			err = os.Mkdir(h.path(b.ID), 0o700)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("record build: %w", err)
+	}
+	return nil
+}
+
+func (h *History) write(b *Build) error {
+	raw, err := json.Marshal(b)
+	if err == nil {
+		err = atomicfile.Write(h.path(b.ID, "meta.json"), raw, atomicfile.Options{Perm: 0o600})
+	}
+	if err != nil {
+		return fmt.Errorf("record build %s: %w", b.ID, err)
+	}
+	return nil
+}
+
+// Status takes what the progress says: it numbers steps as they start and
+// writes down what they print, as it comes.
+func (r *Recorder) Status(s *client.SolveStatus) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, v := range s.Vertexes {
+		if v.Started != nil && v.Digest != digest.FromString(v.Name) { // those are no steps of the graph
+			r.number(v.Digest)
+		}
+	}
+	for _, l := range s.Logs {
+		r.log(l.Vertex, l.Data)
+	}
+}
+
+func (r *Recorder) number(d digest.Digest) int {
+	n, ok := r.numbers[d]
+	if !ok {
+		n = len(r.numbers) + 1
+		r.numbers[d] = n
+	}
+	return n
+}
+
+func (r *Recorder) log(d digest.Digest, data []byte) {
+	l, ok := r.logs[d]
+	if !ok {
+		l = &stepLog{}
+		l.f, _ = os.OpenFile(r.h.path(r.id, strconv.Itoa(r.number(d))+".log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		r.logs[d] = l
+	}
+	if l.f == nil {
+		return
+	}
+	n, _ := l.f.Write(data)
+	l.size += int64(n)
+}
+
+// Number is the number of a step, 0 for one that did not begin.
+func (r *Recorder) Number(d digest.Digest) int {
+	if r == nil {
+		return 0
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.numbers[d]
+}
+
+// Content says that the step d counts by its content what it reads at src in an
+// input. The first word about an input counts: it is what the key was made of.
+func (r *Recorder) Content(d digest.Digest, input, index int, src string, sum digest.Digest, entries func() []fileop.Entry) {
+	if r == nil {
+		return
+	}
+	name := listingName(sum, src)
+	r.mu.Lock()
+	for _, x := range r.reads[d] {
+		if x.Input == input && x.Index == index {
+			r.mu.Unlock()
+			return
+		}
+	}
+	r.reads[d] = append(r.reads[d], Read{Input: input, Index: index, Digest: string(sum), Listing: name})
+	r.mu.Unlock()
+	_ = r.h.keepListing(name, entries)
+}
+
+// CPU adds to the processor time that the processes of step d took.
+func (r *Recorder) CPU(d digest.Digest, t time.Duration) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cpu[d] += t
+}
+
+// Step records that a step ended, with what was heard about it before.
+func (r *Recorder) Step(s *Step) {
+	if r == nil {
+		return
+	}
+	d := digest.Digest(s.Vertex)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.Number, s.Reads, s.CPU = r.number(d), r.reads[d], r.cpu[d]
+	if l := r.logs[d]; l != nil && l.f != nil {
+		s.Logged = l.size
+		l.f.Close()
+		l.f = nil
+	}
+	if r.steps == nil {
+		f, err := os.OpenFile(r.h.path(r.id, "steps.jsonl"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			return
+		}
+		r.steps = f
+	}
+	if raw, err := json.Marshal(s); err == nil {
+		_, _ = r.steps.Write(append(raw, '\n'))
+	}
+}
+
+// Keep keeps what is needed to look into the step that failed.
+func (r *Recorder) Keep(raw []byte) error {
+	if r == nil {
+		return nil
+	}
+	return atomicfile.Write(r.h.path(r.id, "kept.json"), raw, atomicfile.Options{Perm: 0o600})
+}
+
+// End records how the build ended.
+func (r *Recorder) End(b *Build) error {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, l := range r.logs {
+		if l.f != nil {
+			l.f.Close()
+		}
+	}
+	if r.steps != nil {
+		r.steps.Close()
+	}
+	err := r.h.write(b)
+	if lerr := r.lock.Remove(); err == nil {
+		err = lerr
+	}
+	return err
+}
