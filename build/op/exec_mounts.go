@@ -26,6 +26,8 @@ type mounter struct {
 	works map[int]*work // by mount index: the mounts that have an output
 	done  cleanups
 	mem   *memfs
+
+	caches map[string]string // directories of cache mounts, by id
 }
 
 // prepare makes the mounts in the order of the step.
@@ -242,8 +244,26 @@ func (m *mounter) cache(ctx context.Context, pm *pb.Mount) (*sandbox.Mount, erro
 		id += ":" + string(v.Key)
 		fill = func(dir string) error { return m.e.w.fill(ctx, v, dir) }
 	}
+	dir, err := m.cacheDir(ctx, id, pm.CacheOpt.GetSharing(), fill)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	m.done.add(f.Close)
+	return &sandbox.Mount{SourceFile: f, Subpath: path.Join("/", pm.Selector), ReadOnly: pm.Readonly}, nil
+}
+
+// cacheDir gives the directory of a cache for as long as the step runs. Mounts
+// of one step that name the same cache share it, whatever they say of others.
+func (m *mounter) cacheDir(ctx context.Context, id string, how pb.CacheSharingOpt, fill func(string) error) (string, error) {
+	if dir, ok := m.caches[id]; ok {
+		return dir, nil
+	}
 	sharing := store.Shared
-	switch pm.CacheOpt.GetSharing() {
+	switch how {
 	case pb.CacheSharingOpt_PRIVATE:
 		sharing = store.Private
 	case pb.CacheSharingOpt_LOCKED:
@@ -251,15 +271,14 @@ func (m *mounter) cache(ctx context.Context, pm *pb.Mount) (*sandbox.Mount, erro
 	}
 	dir, release, err := m.e.w.Store.CacheMount(ctx, id, sharing, fill)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	m.done.add(func() error { release(); return nil })
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil, err
+	if m.caches == nil {
+		m.caches = map[string]string{}
 	}
-	m.done.add(f.Close)
-	return &sandbox.Mount{SourceFile: f, Subpath: path.Join("/", pm.Selector), ReadOnly: pm.Readonly}, nil
+	m.caches[id] = dir
+	return dir, nil
 }
 
 func (w *World) fill(ctx context.Context, v solve.Value, dir string) error {
