@@ -69,6 +69,14 @@ func checkReport(raw []byte) ([]byte, error) {
 	default:
 		fmt.Fprintf(&b, "Check complete, %d warnings have been found!\n", n)
 	}
-	r.PrintTo(&b, nil)
+	if err := r.PrintTo(&b, nil); err != nil {
+		return nil, fmt.Errorf("front end's lint results: %w", err)
+	}
+	if r.Error != nil {
+		if b.Len() > 0 {
+			b.WriteByte('\n')
+		}
+		r.PrintErrorTo(&b, nil)
+	}
 	return b.Bytes(), nil
 }

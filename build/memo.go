@@ -20,10 +20,11 @@ import (
 	"github.com/mica-build/mica/build/op"
 	"github.com/mica-build/mica/build/solve"
 	"github.com/mica-build/mica/image"
+	"github.com/mica-build/mica/store"
 )
 
 // memoVersion changes with the meaning of a memo.
-const memoVersion = 1
+const memoVersion = 2
 
 // A memo is what a whole build was made of, and its result. A build whose
 // Dockerfile, settings, base images and files read are the same has the same
@@ -31,7 +32,8 @@ const memoVersion = 1
 type memo struct {
 	Bases    map[string]digest.Digest // images found in the store, by name
 	Reads    []read
-	Vertexes []*client.Vertex // to show as cached
+	Records  map[store.Key]store.Key // of the steps, with what they came to
+	Vertexes []*client.Vertex        // to show as cached
 	Warnings []client.VertexWarning
 	Root     image.Descriptor
 	ImageID  digest.Digest
@@ -153,7 +155,7 @@ func (s *session) holds(ctx context.Context, m *memo) bool {
 			return false
 		}
 	}
-	return s.complete(ctx, m.Root)
+	return s.ledger.same(ctx, m.Records) && s.complete(ctx, m.Root)
 }
 
 func (s *session) reread(ctx context.Context, r read) (digest.Digest, error) {
@@ -223,8 +225,12 @@ func (s *session) memorize(res *Result) {
 	if !ok || s.computeMemoName() != name { // the Dockerfile may have been edited meanwhile
 		return
 	}
+	records, ok := s.ledger.all()
+	if !ok {
+		return
+	}
 	m := memo{
-		Bases: bases, Reads: s.reads.reads, Warnings: res.Warnings, Root: res.Descriptor,
+		Records: records, Bases: bases, Reads: s.reads.reads, Warnings: res.Warnings, Root: res.Descriptor,
 		ImageID: res.ImageID, Names: res.Names, Metadata: res.Metadata,
 	}
 	for _, v := range s.progress.Vertexes() {

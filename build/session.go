@@ -38,6 +38,7 @@ type session struct {
 	indexes  *indexes
 	outs     []output
 	reads    *recorder
+	ledger   *ledger
 	memo     *string // the memo's name, once it is known
 	done     []func()
 
@@ -53,6 +54,7 @@ func (b *Builder) newSession(r *Request) (*session, error) {
 		b: b, r: r, store: b.store, opts: frontend.Options{},
 		graph: solve.NewGraph(), progress: solve.NewProgress(r.Progress), reads: &recorder{},
 	}
+	s.ledger = newLedger(b.store)
 	s.images = newImages(s)
 	s.indexes = newIndexes(b.store)
 	secrets, err := newSecrets(r.Secrets)
@@ -75,7 +77,7 @@ func (b *Builder) newSession(r *Request) (*session, error) {
 		CheckPlatform: platform.Runnable,
 		OnRead:        s.reads.saw,
 	}
-	s.solver = solve.New(b.store, s.world.Op, s.progress, b.o.Parallel)
+	s.solver = solve.New(s.ledger, s.world.Op, s.progress, b.o.Parallel)
 	s.world.Steps = &s.solver.Steps
 	return s, nil
 }
