@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/moby/buildkit/solver/pb"
@@ -27,13 +28,16 @@ type mounter struct {
 	done  cleanups
 	mem   *memfs
 
-	caches map[string]string // directories of cache mounts, by id
+	caches map[int]string // directories of cache mounts, by mount index
 }
 
 // prepare makes the mounts in the order of the step.
 func (m *mounter) prepare(ctx context.Context) (*sandbox.Spec, error) {
 	s := &sandbox.Spec{}
 	m.works = map[int]*work{}
+	if err := m.openCaches(ctx); err != nil {
+		return nil, err
+	}
 	for i, pm := range m.e.op.Mounts {
 		if pm.Dest == "/" && pm.MountType == pb.MountType_BIND {
 			if err := m.root(ctx, s, i, pm); err != nil {
@@ -113,7 +117,7 @@ func (m *mounter) mount(ctx context.Context, i int, pm *pb.Mount) (*sandbox.Moun
 	case pb.MountType_BIND:
 		return m.bind(ctx, i, pm)
 	case pb.MountType_CACHE:
-		return m.cache(ctx, pm)
+		return m.cache(i, pm)
 	case pb.MountType_TMPFS:
 		return &sandbox.Mount{Kind: sandbox.Tmpfs, Size: pm.GetTmpfsOpt().GetSize()}, nil
 	case pb.MountType_SECRET:
@@ -224,31 +228,9 @@ func forceSlash(p string) string {
 	return p + "/"
 }
 
-// cache shows the directory of a cache mount, filled from its input when new.
-func (m *mounter) cache(ctx context.Context, pm *pb.Mount) (*sandbox.Mount, error) {
-	v, err := input(m.in, pm.Input)
-	if err != nil {
-		return nil, err
-	}
-	if v.Local != nil {
-		if v, err = m.e.w.freeze(ctx, v, path.Join("/", pm.Selector)); err != nil {
-			return nil, err
-		}
-	}
-	id := pm.CacheOpt.GetID()
-	if id == "" {
-		id = pm.Dest
-	}
-	var fill func(string) error
-	if pm.Input >= 0 {
-		id += ":" + string(v.Key)
-		fill = func(dir string) error { return m.e.w.fill(ctx, v, dir) }
-	}
-	dir, err := m.cacheDir(ctx, id, pm.CacheOpt.GetSharing(), fill)
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.Open(dir)
+// cache shows the directory of a cache mount.
+func (m *mounter) cache(i int, pm *pb.Mount) (*sandbox.Mount, error) {
+	f, err := os.Open(m.caches[i])
 	if err != nil {
 		return nil, err
 	}
@@ -256,29 +238,72 @@ func (m *mounter) cache(ctx context.Context, pm *pb.Mount) (*sandbox.Mount, erro
 	return &sandbox.Mount{SourceFile: f, Subpath: path.Join("/", pm.Selector), ReadOnly: pm.Readonly}, nil
 }
 
-// cacheDir gives the directory of a cache for as long as the step runs. Mounts
-// of one step that name the same cache share it, whatever they say of others.
-func (m *mounter) cacheDir(ctx context.Context, id string, how pb.CacheSharingOpt, fill func(string) error) (string, error) {
-	if dir, ok := m.caches[id]; ok {
-		return dir, nil
+// A cacheMount is a cache that the step's mount i asks for.
+type cacheMount struct {
+	i    int
+	id   string
+	how  store.Sharing
+	fill func(string) error // fills the cache when it is new; nil leaves it empty
+}
+
+// openCaches gets the directories of all cache mounts for as long as the step
+// runs: in the order of their ids, so that two steps that lock the same caches
+// do not wait for each other. Mounts of one step that name the same cache share
+// it, whatever they say of other steps.
+func (m *mounter) openCaches(ctx context.Context) error {
+	var list []cacheMount
+	for i, pm := range m.e.op.Mounts {
+		if pm.MountType != pb.MountType_CACHE {
+			continue
+		}
+		c, err := m.cacheMount(ctx, i, pm)
+		if err != nil {
+			return fmt.Errorf("mount %s: %w", pm.Dest, err)
+		}
+		list = append(list, c)
 	}
-	sharing := store.Shared
-	switch how {
+	slices.SortStableFunc(list, func(a, b cacheMount) int { return strings.Compare(a.id, b.id) })
+	m.caches = map[int]string{}
+	for n, c := range list {
+		if n > 0 && list[n-1].id == c.id {
+			m.caches[c.i] = m.caches[list[n-1].i]
+			continue
+		}
+		dir, release, err := m.e.w.Store.CacheMount(ctx, c.id, c.how, c.fill)
+		if err != nil {
+			return fmt.Errorf("mount %s: %w", m.e.op.Mounts[c.i].Dest, err)
+		}
+		m.done.add(func() error { release(); return nil })
+		m.caches[c.i] = dir
+	}
+	return nil
+}
+
+func (m *mounter) cacheMount(ctx context.Context, i int, pm *pb.Mount) (cacheMount, error) {
+	c := cacheMount{i: i, id: pm.CacheOpt.GetID(), how: store.Shared}
+	switch pm.CacheOpt.GetSharing() {
 	case pb.CacheSharingOpt_PRIVATE:
-		sharing = store.Private
+		c.how = store.Private
 	case pb.CacheSharingOpt_LOCKED:
-		sharing = store.Locked
+		c.how = store.Locked
 	}
-	dir, release, err := m.e.w.Store.CacheMount(ctx, id, sharing, fill)
+	if c.id == "" {
+		c.id = pm.Dest
+	}
+	v, err := input(m.in, pm.Input)
 	if err != nil {
-		return "", err
+		return c, err
 	}
-	m.done.add(func() error { release(); return nil })
-	if m.caches == nil {
-		m.caches = map[string]string{}
+	if v.Local != nil {
+		if v, err = m.e.w.freeze(ctx, v, path.Join("/", pm.Selector)); err != nil {
+			return c, err
+		}
 	}
-	m.caches[id] = dir
-	return dir, nil
+	if pm.Input >= 0 {
+		c.id += ":" + string(v.Key)
+		c.fill = func(dir string) error { return m.e.w.fill(ctx, v, dir) }
+	}
+	return c, nil
 }
 
 func (w *World) fill(ctx context.Context, v solve.Value, dir string) error {
