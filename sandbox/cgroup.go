@@ -14,11 +14,8 @@ import (
 
 // fillCgroup makes the sandbox's cgroup and says what of it is seen inside.
 func (l *launch) fillCgroup() error {
-	if l.r.Rootless {
-		if l.s.Resources != (Resources{}) {
-			return errLimitsNeedRoot
-		}
-		return nil
+	if l.userns {
+		return l.fillDelegated()
 	}
 	g, err := l.r.cgroups.New(l.s.CgroupParent, cgroup.Limits(l.s.Resources), !l.s.Insecure)
 	if err != nil {
@@ -47,6 +44,30 @@ func (l *launch) fillCgroup() error {
 	dirs := g.Dirs()
 	for _, name := range slices.Sorted(maps.Keys(dirs)) {
 		l.config.Cgroup.V1 = append(l.config.Cgroup.V1, inside.CgroupBind{Name: name, Path: dirs[name]})
+	}
+	return nil
+}
+
+// fillDelegated makes a cgroup for a process with limits in what this user has
+// been given of the host's.
+func (l *launch) fillDelegated() error {
+	if l.s.Resources == (Resources{}) {
+		return nil
+	}
+	if err := l.r.cgroups.UseDelegated(); err != nil {
+		l.notice("the limits on memory, CPU and processes are not set: " + err.Error() + "; see docs/rootless.md")
+		return nil
+	}
+	g, err := l.r.cgroups.New("", cgroup.Limits(l.s.Resources), false)
+	if err != nil {
+		return err
+	}
+	l.group = g
+	l.later(g.Remove)
+	l.p.oom = g.OOMKilled
+	if d := g.Dir(); d != nil {
+		l.attr.Sys.UseCgroupFD = true
+		l.attr.Sys.CgroupFD = int(d.Fd())
 	}
 	return nil
 }

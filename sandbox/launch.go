@@ -5,7 +5,6 @@ package sandbox
 import (
 	"context"
 	"fmt"
-	"math/bits"
 	"os"
 	"runtime"
 	"slices"
@@ -29,7 +28,12 @@ type launch struct {
 	root   *os.File   // the root as given to the child
 	attr   os.ProcAttr
 	stubs  stubs
-	group  *cgroup.Group // nil when rootless
+	group  *cgroup.Group // nil where there is none
+
+	standing
+	netns    *os.File // what the process starts in, nil for the host's
+	nested   bool     // the process gets a user namespace of its own
+	attached []string // see pathFor
 }
 
 // Start starts s. An error says that there is no process; one for a command
@@ -59,8 +63,9 @@ func (l *launch) start() error {
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS,
 	}
 	defer l.closeFiles()
+	defer l.detach()
 	for _, step := range []func() error{
-		l.fillUser, l.fillRoot, l.fillMounts, l.fillLimits, l.fillSecurity, l.fillCgroup, l.fillNetwork, l.fillRest,
+		l.fillUser, l.stand, l.fillRoot, l.fillMounts, l.fillLimits, l.fillSecurity, l.fillCgroup, l.fillNetwork, l.fillRest,
 	} {
 		if err := step(); err != nil {
 			return fmt.Errorf("run %s: %w", l.s.Args[0], err)
@@ -99,34 +104,12 @@ func (l *launch) fillUser() (err error) {
 }
 
 func (l *launch) fillRoot() (err error) {
-	if l.r.Rootless {
-		return l.fillRootless()
+	if l.nested {
+		return l.fillNested()
 	}
 	if l.root, _, err = cloneTree(l.s.Root, false); err != nil {
 		return fmt.Errorf("root filesystem: %w", explainMount(err))
 	}
-	return nil
-}
-
-// fillRootless makes a user namespace in which the process's user and group
-// are the caller. The namespace has no others.
-func (l *launch) fillRootless() (err error) {
-	if l.config.RootPath, err = pathOf(l.s.Root); err != nil {
-		return fmt.Errorf("root filesystem: %w", err)
-	}
-	fd, err := unix.FcntlInt(l.s.Root.Fd(), unix.F_DUPFD_CLOEXEC, 3)
-	if err != nil {
-		return fmt.Errorf("root filesystem: %w", err)
-	}
-	l.root = os.NewFile(uintptr(fd), l.s.Root.Name())
-	sys := l.attr.Sys
-	sys.Cloneflags |= unix.CLONE_NEWUSER
-	sys.UidMappings = []syscall.SysProcIDMap{{ContainerID: int(l.id.uid), HostID: os.Geteuid(), Size: 1}}
-	// A user other than root keeps its privileges over execve only so.
-	for c := range bits.Len64(allCaps()) {
-		sys.AmbientCaps = append(sys.AmbientCaps, uintptr(c))
-	}
-	sys.GidMappings = []syscall.SysProcIDMap{{ContainerID: int(l.id.gid), HostID: os.Getegid(), Size: 1}}
 	return nil
 }
 
@@ -163,13 +146,24 @@ func (l *launch) fillRest() (err error) {
 	c, s := &l.config, l.s
 	c.Args, c.Env, c.Dir = s.Args, s.Env, s.Dir
 	c.Hostname, c.ReadonlyRoot, c.Insecure, c.Terminal = s.hostname(), s.ReadonlyRoot, s.Insecure, s.Terminal
-	c.Rootless = l.r.Rootless
 	if c.ShmSize = s.ShmSize; c.ShmSize == 0 {
 		c.ShmSize = 64 << 20
 	}
 	if err := l.p.stdio.open(s); err != nil {
 		l.p.stdio.abort()
 		return err
+	}
+	return nil
+}
+
+// enterNetwork makes this thread's network the one the process starts in. A
+// process in a user namespace of its own could not enter it.
+func (l *launch) enterNetwork() error {
+	if l.netns == nil {
+		return nil
+	}
+	if err := unix.Setns(int(l.netns.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("enter network namespace: %w", err)
 	}
 	return nil
 }
@@ -197,8 +191,14 @@ func (l *launch) spawn() error {
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		var err error
+		err := l.enterNetwork()
+		if l.netns == nil {
+			defer runtime.UnlockOSThread() // else the thread ends
+		}
+		if err != nil {
+			started <- err
+			return
+		}
 		l.p.proc, err = os.StartProcess(path, []string{inside.Arg0}, &l.attr)
 		started <- err
 		if err != nil {

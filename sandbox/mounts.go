@@ -82,7 +82,7 @@ func (l *launch) addSource(m *Mount, c *inside.Mount) error {
 		return err
 	}
 	c.File = !st.IsDir()
-	if l.r.Rootless {
+	if l.nested {
 		return l.addByPath(leaf, c)
 	}
 	tree, detached, err := cloneTree(leaf, m.Recursive)
@@ -104,7 +104,7 @@ func (l *launch) addSource(m *Mount, c *inside.Mount) error {
 // addByPath hands over f and its path, since without privileges only the
 // sandbox itself can bind, and only what has a path.
 func (l *launch) addByPath(f *os.File, c *inside.Mount) (err error) {
-	if c.Path, err = pathOf(f); err != nil {
+	if c.Path, err = l.pathFor(f); err != nil {
 		return err
 	}
 	dup, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)

@@ -5,7 +5,9 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -30,7 +32,7 @@ func (r *Runner) network() *network.Bridge {
 // Close frees what the Runner keeps for its next sandboxes, which the end of
 // the program does too. The Runner may still be used.
 func (r *Runner) Close() error {
-	return errors.Join(r.network().Close(), r.cgroups.Close(), r.exe.close())
+	return errors.Join(r.network().Close(), r.user.Close(), r.cgroups.Close(), r.exe.close())
 }
 
 // capNetAdmin lets a process change its network namespace.
@@ -44,8 +46,10 @@ func (l *launch) fillNetwork() error {
 	case l.s.Network == None:
 		l.attr.Sys.Cloneflags |= unix.CLONE_NEWNET
 		l.config.Net.Private = true
-	case l.s.Network == Host || l.r.Rootless:
+	case l.s.Network == Host:
 		gateway = "127.0.0.1"
+	case l.userns:
+		conf, gateway = l.userNetwork(conf)
 	default:
 		ns, err := l.bridge()
 		if err != nil {
@@ -61,6 +65,39 @@ func (l *launch) fillNetwork() error {
 	var err error
 	l.config.Hosts, err = l.s.hostsFile(gateway)
 	return err
+}
+
+// userNetwork gets a network without privileges, or keeps the host's.
+func (l *launch) userNetwork(conf []byte) (resolv []byte, gateway string) {
+	if l.r.Rootless {
+		return conf, "127.0.0.1"
+	}
+	ns, err := l.r.user.Get(l.p.ctx)
+	if err != nil {
+		l.notice("the network is the host's: " + err.Error())
+		return conf, "127.0.0.1"
+	}
+	reuse := l.config.Caps&capNetAdmin == 0
+	l.later(func() error { l.r.user.Put(ns, reuse); return nil })
+	l.netns = ns.File
+	if onlyLoopback(conf) {
+		conf = withServers(conf, []string{ns.DNS.String()})
+	}
+	return conf, ""
+}
+
+// onlyLoopback says that all name servers of a resolv.conf are on the host itself.
+func onlyLoopback(conf []byte) bool {
+	for line := range strings.Lines(string(conf)) {
+		f := strings.Fields(line)
+		if len(f) < 2 || f[0] != "nameserver" {
+			continue
+		}
+		if a, err := netip.ParseAddr(f[1]); err == nil && !a.IsLoopback() {
+			return false
+		}
+	}
+	return true
 }
 
 // bridge gets a network namespace for the process. Another may use it later,

@@ -11,6 +11,7 @@ import (
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/sandbox/cgroup"
 	"github.com/mica-build/mica/sandbox/internal/inside"
+	"github.com/mica-build/mica/sandbox/network"
 )
 
 // Init must be the first thing in main (and in TestMain): in the process that
@@ -31,14 +32,19 @@ type Runner struct {
 	Log *slog.Logger
 	// Rootless runs without privileges: in a user namespace that knows one user
 	// and group, those of the Spec, who are the caller outside. Bridge is the
-	// host's network then, and there are no limits by cgroups. Root and the
-	// sources of mounts must have a path.
+	// host's network then. Root and the sources of mounts must have a path.
+	//
+	// A Runner whose program is root of a user namespace (package rootless) finds
+	// that out by itself. Bridge is then what pasta or slirp4netns make, or, with
+	// a notice, the host's network; limits need a delegated cgroup.
 	Rootless bool
 
 	exe     readonlyExe
 	cgroups cgroup.Manager
 	filters filters
 	bridge  bridge
+	user    network.User
+	notices notices
 }
 
 func (r *Runner) log() *slog.Logger {
@@ -77,5 +83,3 @@ func (s *Spec) check() error {
 	}
 	return nil
 }
-
-var errLimitsNeedRoot = fmt.Errorf("resource limits without root: %w", errs.ErrUnsupported)

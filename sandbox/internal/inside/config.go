@@ -44,9 +44,10 @@ type Config struct {
 	Terminal bool
 	Rows     uint16
 	Cols     uint16
-	// Rootless says that a user namespace with a single id holds the sandbox.
-	Rootless bool
-	RootPath string // rootless: see Mount.Path
+	// Rootless says that the sandbox is in a user namespace; SingleID, that it
+	// knows one user and group.
+	Rootless, SingleID bool
+	RootPath           string // rootless: see Mount.Path
 }
 
 // A Mount is one of the user's mounts. FD is its source, 0 for a tmpfs.

@@ -123,7 +123,7 @@ func (w *world) hostDevices() error {
 
 func (w *world) mountBelowDev() error {
 	pts := []string{"newinstance", "ptmxmode=0666", "mode=0620"}
-	if !w.c.Rootless { // there the group tty is not mapped
+	if !w.c.SingleID { // there the group tty is not mapped
 		pts = append(pts, "gid=5")
 	}
 	for _, m := range []struct {

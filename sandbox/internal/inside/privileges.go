@@ -82,7 +82,7 @@ func setUser(c *Config) error {
 	if err := prctl("keep capabilities", unix.PR_SET_KEEPCAPS, 1); err != nil {
 		return err
 	}
-	if !c.Rootless {
+	if !c.SingleID {
 		var groups *uint32
 		if len(c.Groups) > 0 {
 			groups = &c.Groups[0]
