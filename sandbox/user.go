@@ -19,6 +19,11 @@ import (
 // maxUserFile bounds /etc/passwd and /etc/group of an image.
 const maxUserFile = 10 << 20
 
+// maxID is the largest user or group. The files of an image may hold others,
+// which cut to 32 bits are somebody else: 1<<32 is root (CVE-2024-40635), and -1
+// is who asks.
+const maxID = 1<<31 - 1
+
 // An identity is who a process is.
 type identity struct {
 	uid, gid uint32
@@ -71,6 +76,11 @@ func findUser(spec string, passwd, group []byte) (*identity, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("user %q: %w", spec, explainUser(spec, err))
+	}
+	for _, n := range append([]int{e.Uid, e.Gid}, e.Sgids...) {
+		if n < 0 || n > maxID {
+			return nil, fmt.Errorf("user %q: id %d: %w", spec, n, errs.ErrInvalid)
+		}
 	}
 	id := &identity{uid: uint32(e.Uid), gid: uint32(e.Gid), groups: []uint32{uint32(e.Gid)}}
 	for _, g := range e.Sgids {

@@ -20,6 +20,9 @@ import (
 // maxUserFile bounds /etc/passwd and /etc/group.
 const maxUserFile = 10 << 20
 
+// maxID is the largest owner of a file: the next number means "as it is".
+const maxID = 1<<32 - 2
+
 // LookupOwner resolves the owner c in the tree root (its /etc/passwd and
 // /etc/group). userRoot and groupRoot may be nil when c names no names; nil c is
 // nil. A user's number alone is the group's number too, a user's name alone
@@ -52,6 +55,11 @@ func LookupOwner(c *pb.ChownOpt, userRoot, groupRoot *os.File) (*Owner, error) {
 			return nil, err
 		}
 		o.GID = gid
+	}
+	for _, id := range []int{o.UID, o.GID} {
+		if id < 0 || id > maxID {
+			return nil, fmt.Errorf("owner %d:%d: id %d: %w", o.UID, o.GID, id, errs.ErrInvalid)
+		}
 	}
 	return &o, nil
 }
