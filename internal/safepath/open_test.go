@@ -224,6 +224,14 @@ func TestMkdirAll(t *testing.T) {
 
 func TestRead(t *testing.T) {
 	root := tree(t)
+	// To open this one would be ENXIO: there is no such device.
+	err := unix.Mknodat(int(mustOpen(t, root, ".").Fd()), "device", unix.S_IFCHR|0o600, int(unix.Mkdev(4095, 7)))
+	if errors.Is(err, unix.EPERM) {
+		err = unix.Symlinkat("fifo", int(mustOpen(t, root, ".").Fd()), "device")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		path  string
 		limit int64
@@ -236,6 +244,7 @@ func TestRead(t *testing.T) {
 		{"secret", 5, "", errs.ErrTooLarge},
 		{"dir", 100, "", errs.ErrInvalid},
 		{"fifo", 100, "", errs.ErrInvalid},
+		{"device", 100, "", errs.ErrInvalid},
 		{"none", 100, "", os.ErrNotExist},
 		{"host", 100, "", os.ErrNotExist},
 	} {

@@ -52,11 +52,35 @@ func Readlink(root *os.File, path string) (string, error) {
 	return target, nil
 }
 
+// OpenRegular opens the regular file path inside root for reading, following
+// symbolic links. Anything else is errs.ErrInvalid and is not opened, which for
+// a fifo blocks and for a device may do something: the host's devices have nodes
+// in whatever tree cares to make one.
+func OpenRegular(root *os.File, path string) (*os.File, error) {
+	at, err := Open(root, path, unix.O_PATH, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer at.Close()
+	st, err := at.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("read %s: not a regular file: %w", path, errs.ErrInvalid)
+	}
+	fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", at.Fd()), unix.O_RDONLY|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
 // ReadFile reads the regular file path inside root, following symbolic links.
 // Anything but a regular file is errs.ErrInvalid, more than limit bytes is
 // errs.ErrTooLarge.
 func ReadFile(root *os.File, path string, limit int64) ([]byte, error) {
-	f, err := Open(root, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	f, err := OpenRegular(root, path)
 	if err != nil {
 		return nil, err
 	}
@@ -64,9 +88,6 @@ func ReadFile(root *os.File, path string, limit int64) ([]byte, error) {
 	st, err := f.Stat()
 	if err != nil {
 		return nil, err
-	}
-	if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("read %s: not a regular file: %w", path, errs.ErrInvalid)
 	}
 	if st.Size() > limit {
 		return nil, fmt.Errorf("read %s: %d bytes, limit %d: %w", path, st.Size(), limit, errs.ErrTooLarge)
