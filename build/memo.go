@@ -108,7 +108,7 @@ func (s *session) computeMemoName() string {
 // fileBytes is a file's content, nil when there is none. A file that cannot be
 // read gives bytes that match nothing.
 func fileBytes(path string) []byte {
-	b, err := os.ReadFile(path)
+	b, err := readLimited(path, maxDockerfile)
 	if err == nil {
 		return append([]byte{0}, b...)
 	}

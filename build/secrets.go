@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -47,13 +48,28 @@ func (m secrets) Secret(_ context.Context, id string) ([]byte, error) {
 		return nil, errs.ErrNotFound
 	}
 	if s.File != "" {
-		return os.ReadFile(s.File)
+		f, err := os.Open(s.File)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		return readSecret(f, s.ID)
 	}
 	v, ok := os.LookupEnv(s.Env)
 	if !ok {
 		return nil, fmt.Errorf("environment variable %s: %w", s.Env, errs.ErrNotFound)
 	}
 	return []byte(v), nil
+}
+
+// readSecret reads a secret's file, whose size may have changed or be unknown:
+// it may be a pipe.
+func readSecret(r io.Reader, id string) ([]byte, error) {
+	b, err := readAll(r, maxSecret+1)
+	if err == nil && len(b) > maxSecret {
+		err = fmt.Errorf("secret %q: more than %d bytes: %w", id, maxSecret, errs.ErrTooLarge)
+	}
+	return b, err
 }
 
 // agents are the ssh agents given with --ssh: sockets, or agents of our own

@@ -191,21 +191,16 @@ func (s *session) Warn(w *client.VertexWarning) {
 
 // readConfined reads the first limit bytes of the regular file name inside root.
 func readConfined(root *os.File, name string, limit int64) ([]byte, error) {
-	f, err := safepath.Open(root, name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := safepath.OpenRegular(root, name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if st, err := f.Stat(); err != nil {
-		return nil, err
-	} else if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("read %s: it is no regular file: %w", name, errs.ErrInvalid)
-	}
 	return readAll(f, limit)
 }
 
 func readLimited(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // what hangs is refused
 	if err != nil {
 		return nil, err
 	}
@@ -216,6 +211,9 @@ func readLimited(path string, limit int64) ([]byte, error) {
 	}
 	if st.IsDir() {
 		return nil, fmt.Errorf("read %s: is a directory; name the Dockerfile in it with -f", path)
+	}
+	if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("read %s: not a regular file: %w", path, errs.ErrInvalid)
 	}
 	return readAll(f, limit)
 }
