@@ -87,7 +87,14 @@ func (s *stub) create() error {
 			if err := unix.Mkdirat(dir, s.name, 0o755); err != nil {
 				return err
 			}
-			if err := unix.Fchmodat(dir, s.name, 0o755, 0); err != nil {
+			// Another sandbox on this root may have put a link in its place.
+			fd, err := unix.Openat(dir, s.name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+			if err != nil {
+				return err
+			}
+			err = unix.Fchmod(fd, 0o755)
+			unix.Close(fd)
+			if err != nil {
 				return err
 			}
 		} else {
