@@ -14,14 +14,15 @@ RACE_TOOLS := $(TEST_TOOLS) gcc:gcc
 TEST_FLAGS ?= -timeout 15m
 RACE_FLAGS ?= -timeout 25m
 FUZZTIME   ?= 20s
+KILLS      ?= 3000
 BENCH      ?=
 DEMO_ROOT  := $(CURDIR)/$(BIN)/demo-store
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench demo clean
+.PHONY: help build test race test-crash lint fuzz bench demo clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## make bin/mica: one static binary, version stamped
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/mica ./cmd/mica
@@ -34,6 +35,9 @@ test: ## run the tests, after installing what they need (as root, with apt)
 race: ## run the tests under the race detector
 	@.ci/tools $(RACE_TOOLS)
 	GORACE=atexit_sleep_ms=0 CGO_ENABLED=1 $(GO) test -race $(RACE_FLAGS) ./...
+
+test-crash: ## kill mica KILLS (3000) times, fill its disk, and check its store each time (as root)
+	$(GO) test -count=1 -timeout 4h ./internal/crashtest -v -kills $(KILLS)
 
 lint: ## gofumpt, go vet and staticcheck, as pinned in go.mod; is the map complete
 	@.ci/format

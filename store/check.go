@@ -64,7 +64,6 @@ type checker struct {
 	badBlobs map[digest.Digest]bool
 	badTrees map[LayerID]bool
 	images   *imageWalk
-	dead     []string // leases
 }
 
 // Check looks at every object of the store and says what is wrong, ordered by

@@ -164,7 +164,8 @@ func TestCheck(t *testing.T) {
 			"a file where blobs are", func(t *testing.T, d damaged) {
 				must(t, os.WriteFile(d.s.path("blobs", "sha256", "junk"), nil, 0o600))
 			},
-			[]string{"blob is not named as blobs are", "=orphan no name"}, nil,
+			[]string{"blob is not named as blobs are", "=orphan no name"},
+			nil,
 		},
 		{
 			"file in the built tree", func(t *testing.T, d damaged) {
@@ -177,15 +178,18 @@ func TestCheck(t *testing.T) {
 			"file in the unpacked tree", func(t *testing.T, d damaged) {
 				must(t, os.WriteFile(filepath.Join(d.base.Dir, "more"), nil, 0o644))
 			},
-			[]string{"layer is not what it was"}, nil,
+			[]string{"layer is not what it was"},
+			nil,
 		},
 		{
 			"no meta", func(t *testing.T, d damaged) { must(t, os.Remove(d.s.path("layers", string(d.base.ID), "meta.json"))) },
-			[]string{"layer has no meta.json", "=index leads to no layer", "=orphan no name"}, nil,
+			[]string{"layer has no meta.json", "=index leads to no layer", "=orphan no name"},
+			nil,
 		},
 		{
 			"no tree", func(t *testing.T, d damaged) { must(t, os.RemoveAll(d.base.Dir)) },
-			[]string{"layer has no tree"}, nil,
+			[]string{"layer has no tree"},
+			nil,
 		},
 		{
 			"no layer", func(t *testing.T, d damaged) { must(t, os.RemoveAll(filepath.Dir(d.tree.Dir))) },
@@ -194,31 +198,37 @@ func TestCheck(t *testing.T) {
 		},
 		{
 			"half a record", func(t *testing.T, d damaged) { must(t, os.Truncate(d.s.recordPath("aaaa"), 9)) },
-			[]string{"record is damaged"}, nil,
+			[]string{"record is damaged"},
+			nil,
 		},
 		{
 			"no index", func(t *testing.T, d damaged) { must(t, os.Remove(d.s.diffIDPath(d.tree.DiffID, ""))) },
-			[]string{"=index is missing"}, nil,
+			[]string{"=index is missing"},
+			nil,
 		},
 		{
 			"torn names log", func(t *testing.T, d damaged) { appendTo(t, d.s.path("names.log"), "\x40\x00\x00\x00torn") },
-			[]string{"=names log a killed writer left 8 bytes"}, nil,
+			[]string{"=names log a killed writer left 8 bytes"},
+			nil,
 		},
 		{
 			"damaged end of the names log", func(t *testing.T, d damaged) {
 				appendTo(t, d.s.path("names.log"), "\x02\x00\x00\x00torn??")
 			},
-			[]string{"names log 10 bytes at its end"}, nil,
+			[]string{"names log 10 bytes at its end"},
+			nil,
 		},
 		{
 			"header of the names log", func(t *testing.T, d damaged) { corrupt(t, d.s.path("names.log"), 2) },
-			[]string{"names log its header is damaged, 3 records are good"}, nil,
+			[]string{"names log its header is damaged, 3 records are good"},
+			nil,
 		},
 		{
 			"compaction of the names log", func(t *testing.T, d damaged) {
 				must(t, os.WriteFile(d.s.path("names.log.new"), []byte("MICA"), 0o600))
 			},
-			[]string{"=temporary was not finished"}, nil,
+			[]string{"=temporary was not finished"},
+			nil,
 		},
 		{
 			"killed process", func(t *testing.T, d damaged) {
@@ -228,13 +238,15 @@ func TestCheck(t *testing.T) {
 				must(t, os.MkdirAll(d.s.path("trash", "x"), 0o700))
 				must(t, os.WriteFile(d.s.path("locks", "abc"), nil, 0o600))
 			},
-			[]string{"=lease its process", "=lock nobody", "=temporary has no lease", "=trash was not unlinked"}, nil,
+			[]string{"=lease its process", "=lock nobody", "=temporary has no lease", "=trash was not unlinked"},
+			nil,
 		},
 		{
 			"nameless cache mount", func(t *testing.T, d damaged) {
 				must(t, os.MkdirAll(d.s.path("cachemounts", "abc", "0", "fs"), 0o700))
 			},
-			[]string{"cache mount does not say whose"}, nil,
+			[]string{"cache mount does not say whose"},
+			nil,
 		},
 	}
 	for _, tt := range tests {
