@@ -363,5 +363,11 @@ func (f *file) owner(ctx context.Context, k *work, in []solve.Value, a *pb.FileA
 	if err != nil {
 		return nil, err
 	}
-	return fileop.LookupOwner(c, users, groups)
+	o, err := fileop.LookupOwner(c, users, groups)
+	if _, workdir := a.Action.(*pb.FileAction_Mkdir); workdir && errors.Is(err, errs.ErrNotFound) {
+		// Nobody asked for an owner here: USER may name a user that only the
+		// machine which runs the image knows.
+		return &fileop.Owner{}, nil
+	}
+	return o, err
 }
