@@ -28,7 +28,7 @@ var helpers = []helper{
 		name: "pasta",
 		args: func(ns string) []string {
 			return []string{
-				"--config-net", "--foreground", "--quiet", "--no-map-gw",
+				"--config-net", "--foreground", "--quiet", "--no-map-gw", "--no-netns-quit", "--runas", "0",
 				"-t", "none", "-u", "none", "-T", "none", "-U", "none", "--dns-forward", pastaDNS, "--netns", ns,
 			}
 		},
@@ -156,7 +156,12 @@ func (h helper) connect(ctx context.Context, path string) (*UserNamespace, error
 	if err != nil {
 		return nil, fmt.Errorf("network namespace: %w", err)
 	}
-	p, err := h.start(path, fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), file.Fd()))
+	name, remove, err := bindNamespace(file)
+	var p *helperProcess
+	if err == nil {
+		defer remove()
+		p, err = h.start(path, name)
+	}
 	if err == nil {
 		err = p.await(ctx, file)
 	}
@@ -165,6 +170,23 @@ func (h helper) connect(ctx context.Context, path string) (*UserNamespace, error
 		return nil, fmt.Errorf("connect network namespace with %s: %w", h.name, err)
 	}
 	return &UserNamespace{File: file, DNS: netip.MustParseAddr(h.dns), stop: p.stop}, nil
+}
+
+// bindNamespace gives the namespace a path for a helper to open: below /proc it
+// may not, since it gives up privileges first.
+func bindNamespace(ns *os.File) (path string, remove func(), err error) {
+	f, err := os.CreateTemp("", "mica-netns-")
+	if err != nil {
+		return "", nil, err
+	}
+	path = f.Name()
+	f.Close()
+	err = unix.Mount(fmt.Sprintf("/proc/self/fd/%d", ns.Fd()), path, "", unix.MS_BIND, "")
+	if err != nil {
+		os.Remove(path)
+		return "", nil, fmt.Errorf("mount network namespace: %w", err)
+	}
+	return path, func() { unix.Unmount(path, unix.MNT_DETACH); os.Remove(path) }, nil
 }
 
 // emptyNamespace makes a network namespace on a thread that ends with that.
