@@ -62,11 +62,12 @@ func (b *Builder) Build(ctx context.Context, r *Request) (*Result, error) {
 	}
 	defer s.close()
 	res, err := s.build(ctx)
+	s.journal.end(ctx, res, err)
 	if err != nil {
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 			return nil, context.Cause(ctx)
 		}
-		return nil, sourceError(err)
+		return nil, sourceError(s.journal.explain(err))
 	}
 	return res, nil
 }
@@ -76,14 +77,22 @@ func (s *session) build(ctx context.Context) (*Result, error) {
 	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
+	s.journal.locate()
 	if s.isCall() {
 		return s.call(ctx)
+	}
+	if s.r.DryRun {
+		return s.look(ctx)
 	}
 	if res, ok, err := s.recall(ctx); ok || err != nil {
 		return res, err
 	}
+	s.journal.begin()
 	fr, err := s.plan(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.requireCached(ctx, fr); err != nil {
 		return nil, err
 	}
 	targets, err := s.solve(ctx, fr)

@@ -17,6 +17,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/mica-build/mica/build/fileop"
+	"github.com/mica-build/mica/build/history"
 	"github.com/mica-build/mica/build/op"
 	"github.com/mica-build/mica/build/solve"
 	"github.com/mica-build/mica/image"
@@ -35,6 +36,7 @@ type memo struct {
 	Records  map[store.Key]store.Key // of the steps, with what they came to
 	Vertexes []*client.Vertex        // to show as cached
 	Warnings []client.VertexWarning
+	Build    history.ID // that was it
 	Root     image.Descriptor
 	ImageID  digest.Digest
 	Names    []string
@@ -136,6 +138,7 @@ func (s *session) recall(ctx context.Context) (*Result, bool, error) {
 	if err := s.name(ctx, s.outs[0].names, m.Root); err != nil {
 		return nil, false, err
 	}
+	s.journal.same(ctx, &m)
 	return &Result{
 		ImageID: m.ImageID, Digest: m.Root.Digest, Descriptor: m.Root, Names: m.Names,
 		Metadata: m.Metadata, Warnings: m.Warnings,
@@ -231,7 +234,7 @@ func (s *session) memorize(res *Result) {
 	}
 	m := memo{
 		Records: records, Bases: bases, Reads: s.reads.reads, Warnings: res.Warnings, Root: res.Descriptor,
-		ImageID: res.ImageID, Names: res.Names, Metadata: res.Metadata,
+		ImageID: res.ImageID, Names: res.Names, Metadata: res.Metadata, Build: s.journal.build.ID,
 	}
 	for _, v := range s.progress.Vertexes() {
 		v.Started, v.Completed = nil, nil

@@ -43,6 +43,13 @@ type Request struct {
 
 	Allow []string // entitlements: network.host, security.insecure
 
+	// DryRun only looks what would be done: Result.Plan. Configs of base images
+	// are fetched, and sources that have to be read to know.
+	DryRun bool
+	// RequireCached runs no step: if one is not in the cache, the error is a
+	// *NotCachedError that says why.
+	RequireCached bool
+
 	// Call asks a question instead of building: "", "build", "check", "outline",
 	// "targets" or "subrequests.describe".
 	Call string
@@ -97,6 +104,8 @@ type Result struct {
 	Names      []string         // canonical references the image was given
 
 	Metadata map[string]any // for --metadata-file, key by key
+
+	Plan *Plan // of a DryRun
 
 	Warnings []client.VertexWarning // lint and other warnings, in order
 

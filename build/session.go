@@ -40,6 +40,7 @@ type session struct {
 	reads    *recorder
 	ledger   *ledger
 	memo     *string // the memo's name, once it is known
+	journal  *journal
 	done     []func()
 
 	mu       sync.Mutex
@@ -52,8 +53,10 @@ var _ frontend.Backend = (*session)(nil)
 func (b *Builder) newSession(r *Request) (*session, error) {
 	s := &session{
 		b: b, r: r, store: b.store, opts: frontend.Options{},
-		graph: solve.NewGraph(), progress: solve.NewProgress(r.Progress), reads: &recorder{},
+		graph: solve.NewGraph(), reads: &recorder{},
 	}
+	s.journal = newJournal(s)
+	s.progress = solve.NewProgress(s.status)
 	s.ledger = newLedger(b.store)
 	s.images = newImages(s)
 	s.indexes = newIndexes(b.store)
@@ -76,10 +79,20 @@ func (b *Builder) newSession(r *Request) (*session, error) {
 		AllowInsecure: slices.Contains(r.Allow, "security.insecure"),
 		CheckPlatform: platform.Runnable,
 		OnRead:        s.reads.saw,
+		OnContent:     s.journal.content, OnCPU: s.journal.cpu, OnFailure: s.journal.failure,
 	}
 	s.solver = solve.New(s.ledger, s.world.Op, s.progress, b.o.Parallel)
+	s.solver.OnOutcome = s.journal.outcome
 	s.world.Steps = &s.solver.Steps
 	return s, nil
+}
+
+// status passes on what the progress says.
+func (s *session) status(st *client.SolveStatus) {
+	s.journal.status(st)
+	if s.r.Progress != nil {
+		s.r.Progress(st)
+	}
 }
 
 func (s *session) close() {

@@ -41,19 +41,34 @@ type Cause struct {
 	Because *Cause `json:",omitempty"`
 }
 
-// String says it in one line.
+// String says it in one line: the cause, and the one at the beginning of those
+// that led to it.
 func (c *Cause) String() string {
 	if c == nil {
 		return "nothing that is recorded differs"
 	}
 	s := c.words()
-	if c.Because == nil || c.Step == nil {
+	if c.Because == nil {
 		return s
 	}
 	if c.Kind == CauseFile {
-		return fmt.Sprintf("%s, made by %s: %s", s, c.Step.title(), c.Because)
+		s += ", made by " + c.Step.Title()
 	}
-	return fmt.Sprintf("%s: %s", s, c.Because)
+	at, root := c.Root()
+	if at == c.Step {
+		return s + ": " + root.words()
+	}
+	return fmt.Sprintf("%s; it began with %s: %s", s, at.Title(), root.words())
+}
+
+// Root is the cause at the beginning, and the step that it is of; nil for that
+// which c itself is of.
+func (c *Cause) Root() (*Step, *Cause) {
+	var at *Step
+	for c.Because != nil {
+		at, c = c.Step, c.Because
+	}
+	return at, c
 }
 
 // words is the cause itself, without what is behind it.
@@ -75,7 +90,10 @@ func (c *Cause) words() string {
 	case CauseBase:
 		return "base image " + c.change()
 	case CauseParent:
-		return "it stands on " + c.Step.title()
+		if c.From != "" {
+			return fmt.Sprintf("it stands on %s now, before on %s", c.Step.Title(), c.From)
+		}
+		return "it stands on " + c.Step.Title()
 	case CauseRemote:
 		return fmt.Sprintf("%s has other content than before", c.What)
 	case CauseNoCache:
@@ -107,8 +125,8 @@ func (c *Cause) change() string {
 	return fmt.Sprintf("%s changed from %s to %s", c.What, c.From, c.To)
 }
 
-// title names a step in a sentence.
-func (s *Step) title() string {
+// Title names a step in a sentence or a line.
+func (s *Step) Title() string {
 	if s == nil {
 		return "another step"
 	}

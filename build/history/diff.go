@@ -263,7 +263,11 @@ func (d *diff) inputs() {
 		case because != nil && because.Kind == CauseBase, because != nil && because.Kind == CauseRemoved:
 			d.add(because)
 		default:
-			d.add(&Cause{Kind: CauseParent, Step: step, Because: because})
+			c := &Cause{Kind: CauseParent, Step: step, Because: because}
+			if because == nil && i < len(d.old.Inputs) {
+				c.From = d.p.by[d.old.Inputs[i]].Title()
+			}
+			d.add(c)
 		}
 	}
 }
@@ -282,10 +286,24 @@ func (d *diff) files(i int) *Cause {
 			all = append(all, a.changes(b)...)
 		}
 	}
+	if in := readPreimage(d.s.Definition).Inputs; i < len(in) && in[i].Key != "" { // of an image, not of a context
+		for k := range all {
+			all[k].Path = "/" + strings.TrimPrefix(all[k].Path, "/")
+		}
+	}
 	if len(all) == 0 {
 		return nil
 	}
 	return &Cause{Kind: CauseFile, What: all[0].Path, To: all[0].Change, Files: all}
+}
+
+// through looks for what differs in steps that only pass their inputs on.
+func (d *diff) through() {
+	for i := range d.s.Inputs {
+		if because, step := d.parent(i); because != nil {
+			d.add(&Cause{Kind: CauseParent, Step: step, Because: because})
+		}
+	}
 }
 
 // parent says why the result of input i differs, and which step's it is.

@@ -4,6 +4,7 @@ package history
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -242,4 +243,65 @@ func (h *History) Kept(b *Build) ([]byte, error) {
 		return nil, fmt.Errorf("failed step of build %s: %w", b.ID, errs.ErrNotFound)
 	}
 	return raw, err
+}
+
+// FindStep finds a step's number by the number or by words of its name that no
+// other step has. errs.ErrNotFound, or errs.ErrInvalid for several.
+func (h *History) FindStep(b *Build, name string) (int, error) {
+	steps, err := h.Steps(b)
+	if err != nil {
+		return 0, err
+	}
+	n, nerr := strconv.Atoi(strings.TrimPrefix(name, "#"))
+	var found []int
+	for _, s := range steps {
+		if nerr == nil && s.Number == n {
+			return n, nil
+		}
+		if nerr != nil && strings.Contains(strings.ToLower(s.Name), strings.ToLower(name)) {
+			found = append(found, s.Number)
+		}
+	}
+	switch {
+	case nerr == nil && n > 0 && b.State != Done: // it may be one that did not end
+		return n, nil
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return 0, fmt.Errorf("step %q of build %s: %w: %d steps are called like this", name, b.ID, errs.ErrInvalid, len(found))
+	}
+	return 0, fmt.Errorf("step %q of build %s: %w", name, b.ID, errs.ErrNotFound)
+}
+
+// StepName is the name of a step; "" for one that did not end.
+func (h *History) StepName(b *Build, number int) (string, error) {
+	steps, err := h.Steps(b)
+	if err != nil {
+		return "", err
+	}
+	for _, s := range steps {
+		if s.Number == number {
+			return s.Name, nil
+		}
+	}
+	return "", nil
+}
+
+// LayerSize is how many bytes the layer that the step made has, -1 when nobody
+// knows any more.
+func (h *History) LayerSize(ctx context.Context, s *Step) int64 {
+	if s.Bytes > 0 || s.Layer == "" {
+		return s.Bytes
+	}
+	l, err := h.store.Layer(ctx, store.LayerID(s.Layer))
+	switch {
+	case err != nil:
+		return -1
+	case l.Size > 0:
+		return l.Size
+	}
+	if l, err = h.store.Identify(ctx, l.ID); err != nil {
+		return -1
+	}
+	return l.Size
 }

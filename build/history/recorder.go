@@ -13,7 +13,6 @@ import (
 	"github.com/moby/buildkit/client"
 	"github.com/opencontainers/go-digest"
 
-	"github.com/mica-build/mica/build/fileop"
 	"github.com/mica-build/mica/internal/atomicfile"
 	"github.com/mica-build/mica/internal/lockfile"
 )
@@ -29,7 +28,6 @@ type Recorder struct {
 	steps   *os.File
 	numbers map[digest.Digest]int
 	logs    map[digest.Digest]*stepLog
-	reads   map[digest.Digest][]Read
 	cpu     map[digest.Digest]time.Duration
 }
 
@@ -64,7 +62,7 @@ func (h *History) Begin(b *Build) (*Recorder, error) {
 	return &Recorder{
 		h: h, id: b.ID, lock: lock,
 		numbers: map[digest.Digest]int{}, logs: map[digest.Digest]*stepLog{},
-		reads: map[digest.Digest][]Read{}, cpu: map[digest.Digest]time.Duration{},
+		cpu: map[digest.Digest]time.Duration{},
 	}, nil
 }
 
@@ -147,25 +145,6 @@ func (r *Recorder) Number(d digest.Digest) int {
 	return r.numbers[d]
 }
 
-// Content says that the step d counts by its content what it reads at src in an
-// input. The first word about an input counts: it is what the key was made of.
-func (r *Recorder) Content(d digest.Digest, input, index int, src string, sum digest.Digest, entries func() []fileop.Entry) {
-	if r == nil {
-		return
-	}
-	name := listingName(sum, src)
-	r.mu.Lock()
-	for _, x := range r.reads[d] {
-		if x.Input == input && x.Index == index {
-			r.mu.Unlock()
-			return
-		}
-	}
-	r.reads[d] = append(r.reads[d], Read{Input: input, Index: index, Digest: string(sum), Listing: name})
-	r.mu.Unlock()
-	_ = r.h.keepListing(name, entries)
-}
-
 // CPU adds to the processor time that the processes of step d took.
 func (r *Recorder) CPU(d digest.Digest, t time.Duration) {
 	if r == nil {
@@ -184,7 +163,7 @@ func (r *Recorder) Step(s *Step) {
 	d := digest.Digest(s.Vertex)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s.Number, s.Reads, s.CPU = r.number(d), r.reads[d], r.cpu[d]
+	s.Number, s.CPU = r.number(d), r.cpu[d]
 	if l := r.logs[d]; l != nil && l.f != nil {
 		s.Logged = l.size
 		l.f.Close()

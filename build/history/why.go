@@ -128,7 +128,7 @@ func (c *comparison) fill(x *Explanation) {
 func (x *Explanation) add(since ID, c *Cause) {
 	x.Since = since
 	switch {
-	case c == nil:
+	case c == nil, x.Cause != nil && x.Cause.Kind == CauseNoCache:
 	case x.Cause == nil:
 		x.Cause = c
 	default:
@@ -169,6 +169,9 @@ func (c *comparison) differences(s, old *Step, p *past) []*Cause {
 		d.exec()
 	case "file":
 		d.file()
+	default:
+		d.through()
+		return d.found
 	}
 	d.inputs()
 	return d.found

@@ -2,7 +2,10 @@ package solve
 
 import (
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/moby/buildkit/solver/pb"
 
 	"github.com/mica-build/mica/store"
 )
@@ -85,4 +88,29 @@ func (n *Node) outputs() int {
 		most = max(most, a.Output)
 	}
 	return int(most) + 1
+}
+
+// Kind is what sort of step n is: exec, file, image, local, git, http, merge or
+// diff; "" for any other.
+func (n *Node) Kind() string {
+	switch op := n.Op.Op.(type) {
+	case *pb.Op_Exec:
+		return "exec"
+	case *pb.Op_File:
+		return "file"
+	case *pb.Op_Merge:
+		return "merge"
+	case *pb.Op_Diff:
+		return "diff"
+	case *pb.Op_Source:
+		switch scheme, _, _ := strings.Cut(op.Source.Identifier, "://"); scheme {
+		case "docker-image", "oci-layout":
+			return "image"
+		case "https":
+			return "http"
+		default:
+			return scheme
+		}
+	}
+	return ""
 }

@@ -47,6 +47,8 @@ type buildOptions struct {
 	quiet        bool
 	call         string
 	check        bool
+	dryRun       bool
+	requireCache bool
 
 	later   laterFlags
 	ignored ignoredFlags
@@ -99,6 +101,9 @@ func runBuild(ctx context.Context, a *app, o *buildOptions, contextArg string) e
 	if plan.request.Call != "" {
 		return plan.answer(a.stdout, res)
 	}
+	if res.Plan != nil {
+		return printPlan(a.stdout, res.Plan)
+	}
 	display.Warnings(res.Warnings, a.debug)
 	return plan.record(a.stdout, res)
 }
@@ -132,6 +137,7 @@ func (o *buildOptions) plan(a *app, contextArg string) (*buildPlan, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.request.DryRun, p.request.RequireCached = o.dryRun, o.requireCache
 	p.request.Call, p.request.CallOpts, p.ignoreStatus = call.name, call.opts, call.ignoreStatus
 	if call.name != "" { // a question makes nothing
 		p.request.Outputs = nil

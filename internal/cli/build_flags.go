@@ -50,6 +50,8 @@ func (o *buildOptions) addResult(f *pflag.FlagSet) {
 	f.StringVar(&o.metadataFile, "metadata-file", "", "write what was built to this `file`, as JSON")
 	f.StringVar(&o.progress, "progress", "", "how progress is shown: "+progress.Names()+" (BUILDKIT_PROGRESS)")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print the image ID and nothing else")
+	f.BoolVar(&o.dryRun, "dry-run", false, "say what would run and why, what is cached and what would be pulled; build nothing")
+	f.BoolVar(&o.requireCache, "require-cached", false, "run no step: fail and say why if one is not in the cache")
 	f.StringVar(&o.call, "call", "build", "what to do: build, check, outline, targets or subrequests.describe, with ,format=json")
 	f.BoolVar(&o.check, "check", false, "check the Dockerfile and build nothing, as --call=check")
 }

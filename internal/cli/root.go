@@ -38,10 +38,10 @@ func newRootCmd(a *app, name string) *cobra.Command {
 		&cobra.Group{ID: groupOther, Title: "Commands:"},
 	)
 	addGroup(root, groupCommon, newRunCmd(a), newBuildCmd(a))
-	addGroup(root, groupManage, newImageCmd(a), newBuilderCmd(a), newBuildxCmd(a), newSystemCmd(a))
+	addGroup(root, groupManage, newImageCmd(a), newBuilderCmd(a), newBuildsCmd(a), newBuildxCmd(a), newSystemCmd(a))
 	addImageTwins(a, root)
 	addGroup(root, groupCommon, newLoginCmd(a), newLogoutCmd(a), newVersionCmd(a), newInfoCmd(a))
-	addGroup(root, groupOther, newCompletionCmd(a))
+	addGroup(root, groupOther, newCompletionCmd(a), newWhyCmd(a))
 	setHelp(root)
 	return root
 }
