@@ -156,6 +156,9 @@ func (c *checker) checkLeases() error {
 			repair: func(context.Context) error {
 				paths, err := c.store.bury([]string{name})
 				for _, p := range paths {
+					if p == "" {
+						continue
+					}
 					c.store.removals.Go(func() { c.store.unlink(p) })
 				}
 				return err

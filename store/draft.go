@@ -82,6 +82,9 @@ func (d *Draft) commit(ctx context.Context, m layerMeta) (Layer, error) {
 		return Layer{}, fmt.Errorf("commit layer: %w", advise(err))
 	}
 	d.done = true
+	if s.options.Committed != nil {
+		s.options.Committed()
+	}
 	return m.layer(id, s.path("layers", string(id))), nil
 }
 

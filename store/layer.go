@@ -120,29 +120,15 @@ func (s *Store) Identify(ctx context.Context, id LayerID) (Layer, error) {
 // and size of what layer.Diff makes of the tree.
 func (s *Store) SetDiffID(ctx context.Context, id LayerID, diffID digest.Digest, size int64) error {
 	err := s.publish(ctx, []string{pinLayer(id)}, func() error {
-		dir, err := s.layerDir(id)
-		if err != nil {
-			return err
-		}
-		m, err := readMeta(dir)
-		if err != nil {
-			return err
-		}
-		m.DiffID, m.Size, m.Exact = diffID, size, true
-		if m.Usage < 0 {
-			if m.Usage, err = diskUsage(filepath.Join(dir, "fs")); err != nil {
-				return err
-			}
-		}
-		b, err := m.encode()
-		if err != nil {
-			return err
-		}
-		if err := s.replace(ctx, filepath.Join(dir, "meta.json"), b); err != nil {
-			return err
-		}
-		return s.index(ctx, m, id)
+		_, err := s.byID(id)
+		return err
 	})
+	if err == nil {
+		err = s.changeMeta(ctx, id, func(m *layerMeta) error {
+			m.DiffID, m.Size, m.Exact = diffID, size, true
+			return nil
+		})
+	}
 	if err != nil {
 		return fmt.Errorf("set diff id of layer %s: %w", id, advise(err))
 	}

@@ -10,8 +10,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/opencontainers/go-digest"
-
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/internal/atomicfile"
 	"github.com/mica-build/mica/internal/lockfile"
@@ -25,6 +23,9 @@ type PruneOptions struct {
 	CacheMounts func(CacheMountInfo) bool
 	// DryRun only reports.
 	DryRun bool
+	// Background does not wait until what goes is unlinked, nor measures it; Close
+	// ends that, and the next process goes on.
+	Background bool
 }
 
 // Report says what was, or would be, removed.
@@ -32,11 +33,20 @@ type Report struct {
 	Blobs, Layers, Records, CacheMounts int
 	RemovedRecords                      []Key
 	Reclaimed                           int64 // bytes on disk
+	Objects                             []Object
+}
+
+// An Object is one thing that Prune removes.
+type Object struct {
+	Kind string // blob, layer, record, cache mount, index or temporary
+	ID   string // a digest, a layer id, a key, the id of a cache mount, or a path in the store
+	Size int64  // bytes on disk that come back
 }
 
 // A victim is one object to be removed.
 type victim struct {
 	path string
+	what Object
 	lock *lockfile.Lock // held for a cache mount
 }
 
@@ -67,12 +77,17 @@ func (s *Store) Prune(ctx context.Context, o PruneOptions) (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("prune: %w", advise(err))
 	}
+	if o.Background {
+		s.removals.Go(func() { s.emptyTrash(s.background) })
+		return c.report, ctx.Err()
+	}
 	m := meter{ctx: ctx, freed: true}
-	for _, p := range paths {
+	for i, p := range paths {
 		n, err := m.measure(p)
 		if err != nil {
 			return c.report, fmt.Errorf("prune: %w", err)
 		}
+		c.report.Objects[i].Size = n
 		c.report.Reclaimed += n
 	}
 	if !o.DryRun {
@@ -156,11 +171,11 @@ func (c *collection) sortRecords(ctx context.Context) ([]*Record, error) {
 		}
 		c.report.Records++
 		c.report.RemovedRecords = append(c.report.RemovedRecords, r.Key)
-		c.add(c.store.recordPath(r.Key))
+		c.add(c.store.recordPath(r.Key), "record", string(r.Key))
 	}
 	return kept, c.store.eachFile("records", func(path string) error {
 		if !readable[path] { // damaged by power loss
-			c.add(path)
+			c.add(path, "record", filepath.Base(path))
 		}
 		return nil
 	})
@@ -176,7 +191,7 @@ func (c *collection) sweepLayers(m *marker) error {
 	for _, e := range entries {
 		if !m.layers[LayerID(e.Name())] {
 			c.report.Layers++
-			c.add(c.store.path("layers", e.Name()))
+			c.add(c.store.path("layers", e.Name()), "layer", e.Name())
 		}
 	}
 	return c.store.eachFile("diffids", func(path string) error {
@@ -185,7 +200,7 @@ func (c *collection) sweepLayers(m *marker) error {
 			return err
 		}
 		if l := LayerID(id); !m.layers[l] || !c.store.hasLayer(l) {
-			c.add(path)
+			c.add(path, "index", filepath.Base(path))
 		}
 		return nil
 	})
@@ -198,11 +213,9 @@ func (s *Store) hasLayer(id LayerID) bool {
 
 func (c *collection) sweepBlobs(m *marker) error {
 	return c.store.eachFile("blobs", func(path string) error {
-		alg := filepath.Base(filepath.Dir(filepath.Dir(path)))
-		d := digest.NewDigestFromEncoded(digest.Algorithm(alg), filepath.Base(path))
-		if !m.blobs[d] {
+		if d := digestOf(path); !m.blobs[d] {
 			c.report.Blobs++
-			c.add(path)
+			c.add(path, "blob", d.String())
 		}
 		return nil
 	})
@@ -219,7 +232,7 @@ func (s *Store) eachFile(folder string, f func(path string) error) error {
 }
 
 // mounts asks which cache mounts are to go.
-func (c *collection) mounts(ctx context.Context) ([]string, error) {
+func (c *collection) mounts(ctx context.Context) ([]mountDir, error) {
 	if c.options.CacheMounts == nil {
 		return nil, nil
 	}
@@ -227,19 +240,19 @@ func (c *collection) mounts(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var dirs []string
+	var dirs []mountDir
 	for _, m := range all {
 		if !m.InUse && c.options.CacheMounts(m.CacheMountInfo) {
-			dirs = append(dirs, m.dir)
+			dirs = append(dirs, m)
 		}
 	}
 	return dirs, nil
 }
 
 // takeMounts locks the cache mounts that are to go and still not in use.
-func (c *collection) takeMounts(dirs []string) error {
-	for _, dir := range dirs {
-		lock, err := lockfile.Try(filepath.Join(dir, "lock"), lockfile.Exclusive)
+func (c *collection) takeMounts(dirs []mountDir) error {
+	for _, m := range dirs {
+		lock, err := lockfile.Try(filepath.Join(m.dir, "lock"), lockfile.Exclusive)
 		if errors.Is(err, errs.ErrConflict) || errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -247,12 +260,14 @@ func (c *collection) takeMounts(dirs []string) error {
 			return err
 		}
 		c.report.CacheMounts++
-		c.victims = append(c.victims, victim{path: dir, lock: lock})
+		c.victims = append(c.victims, victim{path: m.dir, what: Object{Kind: "cache mount", ID: m.ID}, lock: lock})
 	}
 	return nil
 }
 
-func (c *collection) add(path string) { c.victims = append(c.victims, victim{path: path}) }
+func (c *collection) add(path, kind, id string) {
+	c.victims = append(c.victims, victim{path: path, what: Object{Kind: kind, ID: id}})
+}
 
 // bury renames the victims into the trash, records first, so that a record never
 // outlives its layers by a crash.
@@ -260,10 +275,10 @@ func (c *collection) bury() ([]string, error) {
 	var paths []string
 	if c.options.DryRun {
 		for _, v := range c.victims {
-			paths = append(paths, v.path)
+			paths = c.went(paths, v.path, v.what)
 		}
 		for _, name := range c.dead {
-			paths = append(paths, c.store.path("tmp", name))
+			paths = c.went(paths, c.store.path("tmp", name), Object{Kind: "temporary", ID: name})
 		}
 		return paths, nil
 	}
@@ -273,7 +288,7 @@ func (c *collection) bury() ([]string, error) {
 			return nil, err
 		}
 		if to != "" {
-			paths = append(paths, to)
+			paths = c.went(paths, to, v.what)
 		}
 	}
 	for _, x := range c.lost {
@@ -285,7 +300,16 @@ func (c *collection) bury() ([]string, error) {
 	if err == nil {
 		err = c.store.sweepLocks()
 	}
-	return append(paths, dead...), err
+	for i, p := range dead {
+		paths = c.went(paths, p, Object{Kind: "temporary", ID: c.dead[i]})
+	}
+	return paths, err
+}
+
+// went notes what is, or would be, at path.
+func (c *collection) went(paths []string, path string, what Object) []string {
+	c.report.Objects = append(c.report.Objects, what)
+	return append(paths, path)
 }
 
 // reindex makes the index lead to x. It may be called with gc.lock held

@@ -109,8 +109,15 @@ func TestPruneKeepsWhatIsReached(t *testing.T) {
 	}
 	r := prune(t, s, PruneOptions{Records: func(r *Record) bool { return r.Key == "aaaa" }})
 	want := Report{Blobs: 3, Layers: 2, Records: 1, RemovedRecords: []Key{"aaaa"}}
-	if diff := cmp.Diff(want, r, cmpopts.IgnoreFields(Report{}, "Reclaimed")); diff != "" {
+	if diff := cmp.Diff(want, r, cmpopts.IgnoreFields(Report{}, "Reclaimed", "Objects")); diff != "" {
 		t.Errorf("report (-want +got):\n%s", diff)
+	}
+	sum := int64(0)
+	for _, o := range r.Objects {
+		sum += o.Size
+	}
+	if len(r.Objects) != 7 || sum != r.Reclaimed { // an entry of the index too
+		t.Errorf("objects %+v, want 7 of %d bytes together", r.Objects, r.Reclaimed)
 	}
 	wantLayers(t, s, map[LayerID]bool{layer.ID: true, danglingLayer.ID: false, recorded.ID: false})
 	empty(t, s, "trash", "records")
@@ -246,5 +253,31 @@ func TestUsage(t *testing.T) {
 	}
 	if u.Layers < 100_000 || u.Blobs <= 0 || u.CacheMounts <= 0 || u.Other <= 0 {
 		t.Errorf("usage %+v: a part is too small", u)
+	}
+}
+
+// TestLayers checks what is known of layers that nobody has measured before.
+func TestLayers(t *testing.T) {
+	s := open(t, "")
+	l := commit(t, s, map[string]string{"file": strings.Repeat("x", 50_000)})
+	s = reopen(t, s)
+	for range 2 { // measured, remembered
+		list, err := s.Layers(t.Context())
+		if err != nil || len(list) != 1 || list[0].ID != l.ID || list[0].Usage < 50_000 {
+			t.Fatalf("layers %+v, %v; want %s of 50000 bytes and more", list, err, l.ID)
+		}
+	}
+	if pins, err := s.Pinned(t.Context()); err != nil || len(pins) != 0 {
+		t.Errorf("pinned %v, %v; want nothing", pins, err)
+	}
+	if _, err := s.Layer(t.Context(), l.ID); err != nil {
+		t.Fatal(err)
+	}
+	if pins, err := s.Pinned(t.Context()); err != nil || !pins[l.ID] {
+		t.Errorf("pinned %v, %v; want %s", pins, err, l.ID)
+	}
+	r, err := reopen(t, s).Prune(t.Context(), PruneOptions{Background: true})
+	if err != nil || r.Layers != 1 {
+		t.Errorf("prune in the background: %+v, %v; want one layer", r, err)
 	}
 }

@@ -50,6 +50,9 @@ var _ content.Store = (*Store)(nil)
 type Options struct {
 	// Durable makes published objects survive power loss (syncfs before publishing).
 	Durable bool
+	// Committed, if not nil, is called after each layer that was published. It
+	// must not wait for the store.
+	Committed func()
 }
 
 // Open opens the store at root and makes it when it is not there. A directory

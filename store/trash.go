@@ -61,7 +61,8 @@ func (s *Store) tidy() {
 }
 
 // bury moves the temporaries of dead leases to the trash and removes the leases.
-// The caller holds gc.lock exclusively. It gives the new paths.
+// The caller holds gc.lock exclusively. It gives the new path of each, "" where
+// there was nothing.
 func (s *Store) bury(dead []string) ([]string, error) {
 	var paths []string
 	for _, name := range dead {
@@ -69,9 +70,7 @@ func (s *Store) bury(dead []string) ([]string, error) {
 		if err != nil {
 			return paths, err
 		}
-		if to != "" {
-			paths = append(paths, to)
-		}
+		paths = append(paths, to)
 		if err := fault.Remove(s.path("leases", name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return paths, err
 		}

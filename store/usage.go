@@ -46,12 +46,6 @@ func (s *Store) Usage(ctx context.Context) (Usage, error) {
 	return u, nil
 }
 
-// diskUsage is what du says of path, in bytes.
-func diskUsage(path string) (int64, error) {
-	m := meter{ctx: context.Background()}
-	return m.measure(path)
-}
-
 // A meter adds up blocks. Files that vanish while it looks count as nothing.
 type meter struct {
 	ctx context.Context
