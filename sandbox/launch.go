@@ -144,10 +144,13 @@ func (l *launch) fillMounts() error {
 
 func (l *launch) fillRest() (err error) {
 	c, s := &l.config, l.s
-	c.Args, c.Env, c.Dir = s.Args, s.Env, s.Dir
+	c.Args, c.Env, c.Dir, c.SharedProc = s.Args, slices.Clip(s.Env), s.Dir, l.r.SharedProc
 	c.Hostname, c.ReadonlyRoot, c.Insecure, c.Terminal = s.hostname(), s.ReadonlyRoot, s.Insecure, s.Terminal
 	if c.ShmSize = s.ShmSize; c.ShmSize == 0 {
 		c.ShmSize = 64 << 20
+	}
+	if err := l.fillCA(); err != nil {
+		return err
 	}
 	if err := l.p.stdio.open(s); err != nil {
 		l.p.stdio.abort()

@@ -20,6 +20,9 @@ type Runner struct {
 	StateDir string
 	Log      *slog.Logger
 	Rootless bool
+
+	SharedProc bool
+	CABundle   []byte
 }
 
 // Start fails with errs.ErrUnsupported.

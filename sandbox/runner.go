@@ -38,6 +38,13 @@ type Runner struct {
 	// that out by itself. Bridge is then what pasta or slirp4netns make, or, with
 	// a notice, the host's network; limits need a delegated cgroup.
 	Rootless bool
+	// SharedProc shows the process the /proc that this one sees instead of its
+	// own, with all processes in it, though it can send signals to its own only.
+	// A container that hides parts of its /proc allows no new one.
+	SharedProc bool
+	// CABundle are certificates (PEM) that the process's TLS libraries trust
+	// besides those of the root. Nothing of them stays in the root.
+	CABundle []byte
 
 	exe     readonlyExe
 	cgroups cgroup.Manager

@@ -24,7 +24,8 @@ type app struct {
 	configDir string // --config
 	debug     bool   // --debug
 
-	eng *engine.Engine
+	eng   *engine.Engine
+	steps stepSettings
 }
 
 // engine opens the engine on the chosen store.

@@ -36,6 +36,7 @@ type buildOptions struct {
 	network       string
 	addHosts      []string
 	limits        limitFlags
+	steps         stepFlags
 	reproducible  bool
 
 	// what becomes of it
@@ -81,6 +82,9 @@ func runBuild(ctx context.Context, a *app, o *buildOptions, contextArg string) e
 	if err != nil {
 		return err
 	}
+	if a.steps, err = o.steps.read(); err != nil {
+		return err
+	}
 	display, err := progress.New(a.stderr, plan.mode)
 	if err != nil {
 		return err
@@ -94,9 +98,9 @@ func runBuild(ctx context.Context, a *app, o *buildOptions, contextArg string) e
 	}
 	plan.request.Progress = display.Update
 	res, err := builder.Build(ctx, plan.request)
-	display.Close(err)
+	display.Close()
 	if err != nil {
-		return buildFailure(ctx, a.stderr, err)
+		return buildFailure(ctx, a.stderr, err, plan.mode)
 	}
 	if plan.request.Call != "" {
 		return plan.answer(a.stdout, res)
@@ -136,6 +140,9 @@ func (o *buildOptions) plan(a *app, contextArg string) (*buildPlan, error) {
 	call, err := parseCall(o.call, o.check)
 	if err != nil {
 		return nil, err
+	}
+	if o.dryRun { // it makes nothing, so what is there stays
+		p.iidFile, p.metadataFile = "", ""
 	}
 	p.request.DryRun, p.request.RequireCached = o.dryRun, o.requireCache
 	p.request.Call, p.request.CallOpts, p.ignoreStatus = call.name, call.opts, call.ignoreStatus

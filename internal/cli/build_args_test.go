@@ -206,12 +206,12 @@ func TestLaterFlags(t *testing.T) {
 }
 
 func TestIgnoredFlags(t *testing.T) {
-	fine := ignoredFlags{rm: true, forceRm: true, compress: true, disableTrust: true, isolation: "default", builder: "any"}
+	fine := ignoredFlags{rm: true, forceRm: true, compress: true, disableTrust: true, builder: "any"}
 	if err := fine.check(); err != nil {
 		t.Error(err)
 	}
 	for want, i := range map[string]ignoredFlags{
-		"--squash": {squash: true, disableTrust: true}, "--isolation": {isolation: "hyperv", disableTrust: true},
+		"--squash": {squash: true, disableTrust: true},
 		"--security-opt": {securityOpts: []string{"seccomp=unconfined"}, disableTrust: true}, "--disable-content-trust": {},
 	} {
 		checkErr(t, i.check(), want)

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"os"
-
 	"github.com/mica-build/mica/build"
 	"github.com/mica-build/mica/content"
 	"github.com/mica-build/mica/ref"
@@ -25,5 +23,5 @@ func (a *app) builder() (*build.Builder, error) {
 
 // sandbox makes what runs processes.
 func (a *app) sandbox() *sandbox.Runner {
-	return &sandbox.Runner{Rootless: os.Geteuid() != 0}
+	return &sandbox.Runner{SharedProc: a.steps.sharedProc, CABundle: a.steps.caBundle}
 }

@@ -40,6 +40,7 @@ func (o *buildOptions) addHow(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.addHosts, "add-host", nil, "line for /etc/hosts of RUN steps, `host:ip`")
 	f.BoolVar(&o.reproducible, "reproducible", false, "same inputs, same digest: settle all times")
 	o.limits.addTo(f)
+	o.steps.addTo(f)
 }
 
 func (o *buildOptions) addResult(f *pflag.FlagSet) {
@@ -98,7 +99,7 @@ func (l *laterFlags) check() error {
 // accepted since doing nothing is what they ask for, others are refused.
 type ignoredFlags struct {
 	rm, forceRm, compress, squash, disableTrust bool
-	isolation, builder                          string
+	builder                                     string
 	securityOpts                                []string
 }
 
@@ -108,10 +109,9 @@ func (i *ignoredFlags) addTo(f *pflag.FlagSet) {
 	f.BoolVar(&i.compress, "compress", false, "accepted: the context is read where it is")
 	f.BoolVar(&i.squash, "squash", false, "refused")
 	f.BoolVar(&i.disableTrust, "disable-content-trust", true, "accepted if true")
-	f.StringVar(&i.isolation, "isolation", "", "accepted if default")
 	f.StringArrayVar(&i.securityOpts, "security-opt", nil, "refused")
 	f.StringVar(&i.builder, "builder", "", "accepted: there is one builder, and no daemon")
-	for _, name := range []string{"rm", "force-rm", "compress", "squash", "disable-content-trust", "isolation", "security-opt", "builder"} {
+	for _, name := range []string{"rm", "force-rm", "compress", "squash", "disable-content-trust", "security-opt", "builder"} {
 		must(f.MarkHidden(name))
 	}
 }
@@ -121,8 +121,6 @@ func (i *ignoredFlags) check() error {
 	case i.squash:
 		return withHint(fmt.Errorf("--squash: %w", errs.ErrUnsupported),
 			"A last stage FROM scratch with COPY --from=STAGE / / makes one layer of a stage.")
-	case i.isolation != "" && i.isolation != "default":
-		return fmt.Errorf("--isolation=%s: %w: RUN steps are isolated in one way, the default", i.isolation, errs.ErrUnsupported)
 	case len(i.securityOpts) > 0:
 		return withHint(fmt.Errorf("--security-opt %s: %w", i.securityOpts[0], errs.ErrUnsupported),
 			"RUN --security=insecure with --allow security.insecure takes the limits off one step.")

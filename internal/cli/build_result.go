@@ -75,9 +75,13 @@ func metadata(res *build.Result) map[string]any {
 
 // buildFailure prints why a build failed, with the lines of the Dockerfile it is
 // about, and gives the error to end with.
-func buildFailure(ctx context.Context, w io.Writer, err error) error {
+func buildFailure(ctx context.Context, w io.Writer, err error, mode progress.Mode) error {
 	if ctx.Err() != nil { // whatever failed then, that is why
 		return ctx.Err()
+	}
+	var step *build.StepError
+	if errors.As(err, &step) && mode == progress.Quiet { // nobody has seen it yet
+		printTail(w, step)
 	}
 	var src *build.SourceError
 	if errors.As(err, &src) { // the lines first, the cause last
@@ -85,9 +89,34 @@ func buildFailure(ctx context.Context, w io.Writer, err error) error {
 		err = src.Err
 	}
 	fmt.Fprintln(w, "ERROR: failed to build: "+err.Error())
+	err = hintSingleUser(err)
 	var h *hintError
 	if errors.As(err, &h) {
 		fmt.Fprintln(w, "\n"+h.hint)
 	}
+	if step != nil && mode != progress.None {
+		printNext(w, step)
+	}
 	return withCode(1, nil)
+}
+
+// printTail prints the last lines that a failed step printed.
+func printTail(w io.Writer, e *build.StepError) {
+	if len(e.Tail) == 0 {
+		return
+	}
+	fmt.Fprintf(w, " > %s:\n", e.Name)
+	for _, line := range e.Tail {
+		fmt.Fprintln(w, line)
+	}
+}
+
+// printNext says how to look closer at a failed step.
+func printNext(w io.Writer, e *build.StepError) {
+	if len(e.Tail) > 0 {
+		fmt.Fprintf(w, "\nAll of its output:  mica builds logs %s %d\n", e.Build, e.Number)
+	}
+	if e.Kept {
+		fmt.Fprintf(w, "A shell in its root filesystem:  mica builds shell %s\n", e.Build)
+	}
 }

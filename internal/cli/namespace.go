@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mica-build/mica/sandbox"
 	"github.com/mica-build/mica/sandbox/rootless"
 )
 
@@ -32,4 +33,18 @@ func (a *app) enterNamespace(cmd *cobra.Command) error {
 		return withCode(exitNotRun, err)
 	}
 	return withCode(code, nil)
+}
+
+// singleUser says what a user namespace with one user does not allow.
+const singleUser = "This user has no further users of its own, so that chown, and programs that change users, fail in a\n" +
+	"step with \"Invalid argument\". As root: apt-get install uidmap (or shadow-utils), then\n" +
+	"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER. See mica doctor."
+
+// hintSingleUser adds to a failed step what may be the reason without root.
+func hintSingleUser(err error) error {
+	var x *sandbox.ExitError
+	if rootless.Inside() != rootless.Single || !errors.As(err, &x) {
+		return err
+	}
+	return withHint(err, singleUser)
 }

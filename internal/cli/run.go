@@ -37,6 +37,7 @@ type runOptions struct {
 	platform, pull       string
 	pidsLimit            int64
 	limits               limitFlags
+	steps                stepFlags
 	sigProxy             bool
 
 	// refused, or accepted and of no consequence
@@ -95,6 +96,7 @@ func (o *runOptions) addTo(f *pflag.FlagSet) {
 	f.Int64Var(&o.pidsLimit, "pids-limit", 0, "limit of processes")
 	f.BoolVar(&o.sigProxy, "sig-proxy", true, "pass signals on to the command, unless it has a terminal")
 	o.limits.addTo(f)
+	o.steps.addTo(f)
 
 	f.BoolVarP(&o.detach, "detach", "d", false, "refused: in a later release")
 	f.StringArrayVarP(&o.publish, "publish", "p", nil, "refused: in a later release")
@@ -145,6 +147,9 @@ func (a *app) runContainer(ctx context.Context, o *runOptions, name string, comm
 	}
 	options, err := o.container(a, command)
 	if err != nil {
+		return err
+	}
+	if a.steps, err = o.steps.read(); err != nil {
 		return err
 	}
 	m, err := a.imageToRun(ctx, o, name)

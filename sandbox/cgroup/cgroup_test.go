@@ -121,6 +121,47 @@ func TestParentStaysInside(t *testing.T) {
 	}
 }
 
+// TestRemoveParents: what was made for a group goes with it, what was there
+// before and what others use stays.
+func TestRemoveParents(t *testing.T) {
+	testenv.Root(t)
+	lay, err := readLayout()
+	if err != nil || lay.v2 == "" {
+		t.Skipf("needs cgroup v2: %v", err)
+	}
+	theirs := filepath.Join(lay.v2, fmt.Sprintf("mica-test-parent-%d", os.Getpid()))
+	if err := os.Mkdir(theirs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(theirs)
+	var m, other Manager
+	newGroup := func(m *Manager) *Group {
+		g, err := m.New(filepath.Base(theirs)+"/made/deep", Limits{}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g
+	}
+	first, second, third := newGroup(&m), newGroup(&m), newGroup(&other)
+	for _, step := range []struct {
+		remove *Group
+		stays  bool
+	}{{third, true}, {first, true}, {second, false}} {
+		if err := step.remove.Remove(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(theirs + "/made/deep"); (err == nil) != step.stays {
+			t.Errorf("the parents: %v, want them there: %v", err, step.stays)
+		}
+	}
+	if _, err := os.Stat(theirs + "/made"); err == nil {
+		t.Error("the outer parent is still there")
+	}
+	if _, err := os.Stat(theirs); err != nil {
+		t.Errorf("the parent that was there is gone: %v", err)
+	}
+}
+
 // TestReap: groups of a maker that is gone are removed with their processes.
 func TestReap(t *testing.T) {
 	testenv.Root(t)

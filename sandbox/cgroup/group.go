@@ -20,6 +20,7 @@ type Group struct {
 	// Guarded says that the group keeps its processes from opening devices.
 	Guarded bool
 
+	m      *Manager
 	layout *layout
 	rel    string            // below each mount point
 	dirs   map[string]string // by controller of v1; "" is v2
@@ -81,7 +82,8 @@ func (g *Group) OOMKilled() bool {
 	return false
 }
 
-// Remove kills what is left in the group and removes it. It may be called twice.
+// Remove kills what is left in the group and removes it, with the parents that
+// were made for it and hold nothing else. It may be called twice.
 func (g *Group) Remove() error {
 	var all []error
 	if g.dir != nil {
@@ -92,6 +94,7 @@ func (g *Group) Remove() error {
 		all = append(all, destroy(dir))
 	}
 	g.dirs = nil
+	g.m.leave()
 	return errors.Join(all...)
 }
 

@@ -32,6 +32,7 @@ type Manager struct {
 	layout *layout
 	prog   *os.File        // the device program
 	reaped map[string]bool // parents
+	made   []string        // directories of parents, outer before inner
 }
 
 // New makes a group below parent ("" is "mica") with these limits. With
@@ -51,7 +52,7 @@ func (m *Manager) New(parent string, l Limits, devices bool) (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Group{dirs: map[string]string{}, layout: lay, rel: path.Join(parent, name)}
+	g := &Group{m: m, dirs: map[string]string{}, layout: lay, rel: path.Join(parent, name)}
 	if err := m.fill(g, l, devices); err != nil {
 		return nil, errors.Join(fmt.Errorf("cgroup %s: %w", g.rel, err), g.Remove())
 	}
@@ -68,6 +69,45 @@ func (m *Manager) Close() error {
 	err := m.prog.Close()
 	m.prog = nil
 	return err
+}
+
+// makeDir makes the group rel below point, with its parents, of which other
+// processes may remove what they made at any time.
+func (m *Manager) makeDir(point, rel string) (dir string, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	parts := strings.Split(strings.Trim(rel, "/"), "/")
+	for range 100 {
+		dir = point
+		for i, p := range parts {
+			dir = filepath.Join(dir, p)
+			err = os.Mkdir(dir, 0o755)
+			if i < len(parts)-1 && (err == nil || i == 0 && p == defaultParent) && !slices.Contains(m.made, dir) {
+				m.made = append(m.made, dir)
+			}
+			if err != nil && !errors.Is(err, fs.ErrExist) {
+				break
+			}
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	if errors.Is(err, fs.ErrExist) {
+		err = nil
+	}
+	return dir, err
+}
+
+// leave removes the parents that the Manager made, unless somebody uses them.
+func (m *Manager) leave() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i, dir := range slices.Backward(m.made) {
+		if err := os.Remove(dir); err == nil || errors.Is(err, fs.ErrNotExist) {
+			m.made = slices.Delete(m.made, i, i+1)
+		}
+	}
 }
 
 // prepare names a new group, and clears away what others have left in parent.
@@ -166,8 +206,8 @@ func (m *Manager) guardV2(g *Group) error {
 // makeV2 makes the group in v2, with all controllers so that the process sees
 // its limits, and writes the settings.
 func (g *Group) makeV2(lay *layout, settings []setting) error {
-	dir := filepath.Join(lay.v2, g.rel)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	dir, err := g.m.makeDir(lay.v2, g.rel)
+	if err != nil {
 		if !lay.pureV2() || len(settings) == 0 {
 			return nil // not writable here, and not needed
 		}
@@ -220,9 +260,10 @@ func (g *Group) makeV1(lay *layout, settings []setting) error {
 		if point == "" {
 			return fmt.Errorf("this machine has no %s controller: %w", s.controller, errs.ErrUnsupported)
 		}
-		dir := filepath.Join(point, g.rel)
-		if g.dirs[s.controller] == "" {
-			if err := os.MkdirAll(dir, 0o755); err != nil {
+		dir := g.dirs[s.controller]
+		if dir == "" {
+			var err error
+			if dir, err = g.m.makeDir(point, g.rel); err != nil {
 				return err
 			}
 			g.dirs[s.controller] = dir

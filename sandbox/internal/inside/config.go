@@ -28,7 +28,9 @@ type Config struct {
 	Hosts        []byte // /etc/hosts
 	Resolv       []byte // /etc/resolv.conf
 	ReadonlyRoot bool
-	NoDevices    bool // root and binds are mounted nodev
+	Files        []File // shown read-only
+	SharedProc   bool   // /proc is the one outside
+	NoDevices    bool   // root and binds are mounted nodev
 	Insecure     bool
 	ShmSize      int64
 	Mounts       []Mount
@@ -64,6 +66,12 @@ type Mount struct {
 	// Recursive says that ReadOnly concerns mounts below the source too.
 	Recursive bool
 	Data      []string // tmpfs: options, key=value
+}
+
+// A File is a file with content of ours.
+type File struct {
+	Target string
+	Data   []byte
 }
 
 // CgroupView is what /sys/fs/cgroup shows.

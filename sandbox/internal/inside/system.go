@@ -5,13 +5,24 @@ package inside
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
 func (w *world) mountProc() (err error) {
-	if w.proc, err = newFS("proc", nosuid|nodev|noexec); err != nil {
+	if w.c.SharedProc {
+		if w.proc, err = cloneAt(unix.AT_FDCWD, "/proc", true); err != nil {
+			return err
+		}
+		return w.bind(w.proc, "/proc", false, uint64(nosuid|nodev|noexec), false)
+	}
+	w.proc, err = newFS("proc", nosuid|nodev|noexec)
+	if errors.Is(err, unix.EPERM) && w.c.Rootless {
+		return fmt.Errorf("%w: the container around hides parts of its /proc; %s", err, ProcAdvice)
+	}
+	if err != nil {
 		return err
 	}
 	return w.place(w.proc, "/proc", false)
@@ -106,8 +117,24 @@ func (w *world) mountFiles() error {
 			return err
 		}
 	}
+	for i, f := range w.c.Files {
+		name := "file" + strconv.Itoa(i)
+		if err := writeFile(w.stage, name, f.Data); err != nil {
+			return err
+		}
+		fd, err := cloneAt(w.stage, name, false)
+		if err != nil {
+			return err
+		}
+		if err := w.bind(fd, f.Target, true, uint64(nosuid|nodev|noexec|rdonly), false); err != nil {
+			return err
+		}
+	}
 	return nil
 }
+
+// ProcAdvice is what to do where no proc can be mounted.
+const ProcAdvice = "the isolation grade shared-proc works here (--isolation=shared-proc)"
 
 // system opens a path of our own proc or sysfs; -1 when it is not there.
 // What is opened is of the file system just mounted, not of one put over it.
@@ -125,7 +152,7 @@ func (w *world) system(name string) (int, error) {
 		Flags:   unix.O_PATH | unix.O_CLOEXEC | unix.O_NOFOLLOW,
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_SYMLINKS,
 	}
-	if !w.c.Rootless {
+	if !w.c.Rootless && !w.c.SharedProc {
 		how.Resolve |= unix.RESOLVE_NO_XDEV
 	}
 	fd, err := unix.Openat2(fs, rest, &how)

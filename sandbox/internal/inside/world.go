@@ -52,7 +52,7 @@ func (w *world) build() error {
 
 // makeStage stacks a small tmpfs over the old root, where no path reaches it.
 func (w *world) makeStage() (err error) {
-	if w.stage, err = newFS("tmpfs", nosuid|nodev|noexec, "mode=755", "size=4m"); err != nil {
+	if w.stage, err = newFS("tmpfs", nosuid|nodev|noexec, "mode=755", "size=64m"); err != nil {
 		return err
 	}
 	for name, data := range map[string][]byte{"hosts": w.c.Hosts, "resolv.conf": w.c.Resolv} {
