@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/moby/buildkit/solver/pb"
 
@@ -122,8 +121,4 @@ func (c cleanups) run() error {
 		}
 	}
 	return errors.Join(all...)
-}
-
-func splitList(s string) []string {
-	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' })
 }
