@@ -44,7 +44,9 @@ func newExec(w *World, n *solve.Node, op *pb.ExecOp) (*exec, error) {
 	if len(op.CdiDevices) > 0 {
 		return nil, fmt.Errorf("RUN --device=%s: %w: mica gives no devices to build steps", op.CdiDevices[0].Name, errs.ErrUnsupported)
 	}
-	return &exec{w: w, n: n, op: op}, nil
+	e := &exec{w: w, n: n, op: op}
+	// Before the cache is asked: what another build was allowed is not for this one.
+	return e, e.allowed()
 }
 
 // An ExitError says that a build step's command ended with a code that is not
@@ -72,9 +74,6 @@ func (e *ExitError) Unwrap() error { return e.Err }
 
 // Run mounts what the step sees, runs it, and publishes what it wrote.
 func (e *exec) Run(ctx context.Context, in []solve.Value) (_ []solve.Value, err error) {
-	if err := e.allowed(); err != nil {
-		return nil, err
-	}
 	m := mounter{e: e, in: in}
 	defer func() {
 		if cerr := m.close(); err == nil {
