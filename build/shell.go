@@ -3,7 +3,6 @@ package build
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/mica-build/mica/build/history"
@@ -40,11 +39,7 @@ func (b *Builder) Shell(ctx context.Context, r *ShellRequest) error {
 		return err
 	}
 	defer s.close()
-	err = s.world.Enter(ctx, &kept, r.Shell)
-	if errors.Is(err, errs.ErrNotFound) {
-		return fmt.Errorf("build %s: %w", entry.ID, err)
-	}
-	return err
+	return s.world.Enter(ctx, &kept, r.Shell)
 }
 
 func keptBuild(h *history.History, name string) (*history.Build, []byte, error) {

@@ -154,6 +154,9 @@ func (w *World) stack(ctx context.Context, key store.Key, ids []store.LayerID) (
 	v := solve.Value{Key: key}
 	for _, id := range ids {
 		l, err := w.Store.Layer(ctx, id)
+		if errors.Is(err, errs.ErrNotFound) {
+			return v, fmt.Errorf("files of the failed step: %w: a prune took them, build again", err)
+		}
 		if err != nil {
 			return v, fmt.Errorf("files of the failed step: %w", err)
 		}

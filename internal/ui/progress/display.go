@@ -16,7 +16,6 @@ type Display struct {
 	out    io.Writer
 	mode   Mode
 	view   progressui.Display
-	tail   *tail // what Quiet shows when the build fails
 	start  sync.Once
 	close  sync.Once
 	events chan *client.SolveStatus
@@ -29,11 +28,8 @@ func New(w io.Writer, mode Mode) (*Display, error) {
 	d := &Display{out: w, mode: mode, events: make(chan *client.SolveStatus, 16), done: make(chan struct{})}
 	var err error
 	switch mode {
-	case None:
+	case None, Quiet:
 		d.view, err = progressui.NewDisplay(io.Discard, progressui.QuietMode)
-	case Quiet:
-		d.tail = &tail{max: 32 << 10}
-		d.view, err = progressui.NewDisplay(d.tail, progressui.PlainMode)
 	default:
 		d.view, err = progressui.NewDisplay(w, progressui.DisplayMode(mode))
 	}
@@ -48,7 +44,7 @@ func (d *Display) Mode() Mode { return d.mode }
 
 // Update shows a status. The display keeps it: the caller must not change it any more.
 func (d *Display) Update(s *client.SolveStatus) {
-	if d.mode == None {
+	if d.mode == None || d.mode == Quiet {
 		return
 	}
 	d.start.Do(func() { go d.draw() })
@@ -61,9 +57,8 @@ func (d *Display) draw() {
 	_, _ = d.view.UpdateFrom(context.Background(), d.events)
 }
 
-// Close ends the display and returns when all is drawn. cause is why the build
-// failed, or nil. Later calls do nothing.
-func (d *Display) Close(cause error) {
+// Close ends the display and returns when all is drawn. Later calls do nothing.
+func (d *Display) Close() {
 	d.close.Do(func() {
 		drawing := true
 		d.start.Do(func() { drawing = false })
@@ -72,8 +67,5 @@ func (d *Display) Close(cause error) {
 		}
 		close(d.events)
 		<-d.done
-		if d.tail != nil && cause != nil {
-			_, _ = d.tail.WriteTo(d.out)
-		}
 	})
 }

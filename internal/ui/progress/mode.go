@@ -17,7 +17,7 @@ const (
 	TTY     Mode = "tty"     // a live view; an error where the output is no terminal
 	Plain   Mode = "plain"   // a line for each event
 	RawJSON Mode = "rawjson" // each status as one line of JSON
-	Quiet   Mode = "quiet"   // nothing, unless the build fails: then the last lines of Plain
+	Quiet   Mode = "quiet"   // nothing; the caller says what failed
 	None    Mode = "none"    // nothing at all
 )
 
