@@ -74,7 +74,7 @@ func (l *launch) userNetwork(conf []byte) (resolv []byte, gateway string) {
 	}
 	ns, err := l.r.user.Get(l.p.ctx)
 	if err != nil {
-		l.notice("the network is the host's: " + err.Error())
+		l.notice("the network is the host's: " + strings.ReplaceAll(err.Error(), "\n", "; "))
 		return conf, "127.0.0.1"
 	}
 	reuse := l.config.Caps&capNetAdmin == 0

@@ -44,6 +44,9 @@ func (a *app) engine() (*engine.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := a.checkUsers(); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
 	a.eng = e
 	return e, nil
 }

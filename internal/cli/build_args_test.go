@@ -211,7 +211,7 @@ func TestIgnoredFlags(t *testing.T) {
 		t.Error(err)
 	}
 	for want, i := range map[string]ignoredFlags{
-		"--squash": {squash: true, disableTrust: true},
+		"--squash":       {squash: true, disableTrust: true},
 		"--security-opt": {securityOpts: []string{"seccomp=unconfined"}, disableTrust: true}, "--disable-content-trust": {},
 	} {
 		checkErr(t, i.check(), want)

@@ -2,7 +2,11 @@ package cli
 
 import (
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -25,7 +29,11 @@ func (a *app) enterNamespace(cmd *cobra.Command) error {
 	if !rootless.Needed() || slices.Contains(readers, cmd.Name()) {
 		return nil
 	}
-	code, err := rootless.Run(cmd.Context(), rootless.Options{Warn: func(s string) { a.warn("%s", s) }})
+	o := rootless.Options{Warn: func(s string) { a.warn("%s", s) }}
+	if k := storeUsers(a.root); k == rootless.Single || k == rootless.Ranges {
+		o.Kind = k
+	}
+	code, err := rootless.Run(cmd.Context(), o)
 	if r := (*rootless.Refusal)(nil); errors.As(err, &r) {
 		return withCode(exitNotRun, withHint(err, r.Advice))
 	}
@@ -33,6 +41,35 @@ func (a *app) enterNamespace(cmd *cobra.Command) error {
 		return withCode(exitNotRun, err)
 	}
 	return withCode(code, nil)
+}
+
+// usersFile in a store says which users its layers were made with: a
+// rootless.Kind. A store of root's has none.
+const usersFile = "users"
+
+func storeUsers(root string) rootless.Kind {
+	b, err := os.ReadFile(filepath.Join(root, usersFile))
+	if err != nil {
+		return ""
+	}
+	return rootless.Kind(strings.TrimSpace(string(b)))
+}
+
+// checkUsers refuses a store whose layers were made with other users than this
+// process knows: their files would belong to the wrong ones.
+func (a *app) checkUsers() error {
+	have, own := storeUsers(a.root), rootless.Inside()
+	switch {
+	case rootless.Needed() || have == own:
+		return nil
+	case have == "":
+		return os.WriteFile(filepath.Join(a.root, usersFile), []byte(own+"\n"), 0o600)
+	case own == "":
+		return withHint(fmt.Errorf("the store %s is that of a user without privileges (%s)", a.root, have),
+			"Run mica as that user, or choose another store with --root or MICA_ROOT.")
+	}
+	return withHint(fmt.Errorf("the store %s was made with other users (%s) than there are now (%s)", a.root, have, own),
+		"Choose another store with --root or MICA_ROOT, or remove this one.")
 }
 
 // singleUser says what a user namespace with one user does not allow.

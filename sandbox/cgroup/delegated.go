@@ -22,39 +22,47 @@ import (
 //
 // See https://systemd.io/CGROUP_DELEGATION.
 func Delegated() (dir string, controllers []string, err error) {
+	dir, controllers, _, err = delegated()
+	return dir, controllers, err
+}
+
+// delegated also says whether it is the process's own group, which has to be
+// vacated first.
+func delegated() (dir string, controllers []string, own bool, err error) {
 	lay, err := readLayout()
 	if err != nil {
-		return "", nil, err
+		return "", nil, false, err
 	}
 	if lay.v2 == "" {
-		return "", nil, fmt.Errorf("no cgroup v2 is mounted: %w", errs.ErrUnsupported)
+		return "", nil, false, fmt.Errorf("no cgroup v2 is mounted: %w", errs.ErrUnsupported)
 	}
 	data, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
-		return "", nil, err
+		return "", nil, false, err
 	}
-	own := ""
+	at := ""
 	for line := range strings.Lines(string(data)) {
 		if p, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
-			own = path.Clean("/" + p)
+			at = path.Clean("/" + p)
 		}
 	}
 	// The process's own group has members, so that it cannot have controllers
 	// for children: the nearest one above that has.
-	for rel := own; rel != "/" && rel != ""; {
+	for rel := at; rel != "/" && rel != ""; {
 		rel = path.Dir(rel)
 		dir := filepath.Join(lay.v2, rel)
 		if !mayFill(dir) {
 			break
 		}
 		if c := controllersOf(dir, "cgroup.subtree_control"); len(c) > 0 {
-			return dir, c, nil
+			return dir, c, false, nil
 		}
 	}
-	if dir, c := filepath.Join(lay.v2, own), controllersOf(filepath.Join(lay.v2, own), "cgroup.controllers"); len(c) > 0 && mayFill(dir) {
-		return dir, c, vacate(dir)
+	dir = filepath.Join(lay.v2, at)
+	if c := controllersOf(dir, "cgroup.controllers"); len(c) > 0 && mayFill(dir) {
+		return dir, c, true, nil
 	}
-	return "", nil, fmt.Errorf("no cgroup is delegated to this user: %w", errs.ErrUnsupported)
+	return "", nil, false, fmt.Errorf("no cgroup is delegated to this user: %w", errs.ErrUnsupported)
 }
 
 // mayFill says whether groups can be made in dir and processes moved within it.
@@ -106,7 +114,10 @@ func (m *Manager) UseDelegated() error {
 	if m.layout != nil {
 		return nil
 	}
-	dir, c, err := Delegated()
+	dir, c, own, err := delegated()
+	if err == nil && own {
+		err = vacate(dir)
+	}
 	if err != nil {
 		return fmt.Errorf("cgroup: %w", err)
 	}
