@@ -287,16 +287,21 @@ func finishConfig(t Target, layers []imageLayer) ([]byte, *time.Time, error) {
 		}
 	}
 	history = finishHistory(history, layers, t.Epoch)
-	diffIDs := make([]digest.Digest, len(layers))
-	for i, l := range layers {
-		diffIDs[i] = l.diffID
+	// The order and the null of no layers are BuildKit's: with the same times the
+	// config has the same digest.
+	rootFS := struct {
+		Type    string          `json:"type"`
+		DiffIDs []digest.Digest `json:"diff_ids"`
+	}{Type: "layers"}
+	for _, l := range layers {
+		rootFS.DiffIDs = append(rootFS.DiffIDs, l.diffID)
 	}
 	created, err := createdTime(fields["created"], history, t.Epoch)
 	if err != nil {
 		return nil, nil, err
 	}
 	for k, v := range map[string]any{
-		"rootfs":  map[string]any{"type": "layers", "diff_ids": diffIDs},
+		"rootfs":  rootFS,
 		"history": history,
 		"created": created,
 	} {
