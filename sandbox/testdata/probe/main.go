@@ -25,7 +25,7 @@ func main() {
 }
 
 var probes = map[string]func(){
-	"status": status, "mounts": mounts, "dev": dev, "paths": paths, "open": open, "calls": calls,
+	"status": status, "mounts": mounts, "dev": dev, "paths": paths, "open": open, "calls": calls, "attacks": attacks,
 	"keyring": func() {
 		id, _, e := syscall.Syscall(syscall.SYS_KEYCTL, 0, ^uintptr(2), 0) // KEYCTL_GET_KEYRING_ID of the session's
 		fmt.Println(int32(id), e)
