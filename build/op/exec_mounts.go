@@ -1,6 +1,7 @@
 package op
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -348,7 +349,8 @@ func (m *mounter) ssh(ctx context.Context, o *pb.SSHOpt) (*sandbox.Mount, error)
 		if o.GetOptional() {
 			return nil, nil
 		}
-		return nil, fmt.Errorf("ssh agent %q: %w: forward one with --ssh %s", o.GetID(), errs.ErrNotFound, strings.TrimSpace(o.GetID()))
+		id := cmp.Or(strings.TrimSpace(o.GetID()), "default")
+		return nil, fmt.Errorf("ssh agent %q: %w: forward one with --ssh %s", id, errs.ErrNotFound, id)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ssh agent %q: %w", o.GetID(), err)
