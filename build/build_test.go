@@ -74,6 +74,9 @@ func (b *bench) write(name, data string) {
 	if err := os.WriteFile(path, []byte(data), 0o644); err != nil {
 		b.Fatal(err)
 	}
+	if err := os.Chmod(path, 0o644); err != nil { // whatever the umask
+		b.Fatal(err)
+	}
 }
 
 // try builds r in the bench's context.

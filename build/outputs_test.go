@@ -264,3 +264,25 @@ func TestBaseFromLayout(t *testing.T) {
 		}
 	}
 }
+
+// With settled times an image has the ID that it has when BuildKit builds it
+// (v0.33.1, type=oci,rewrite-timestamp=true).
+func TestSameIDAsBuildKit(t *testing.T) {
+	b := newBench(t, map[string]string{"a": "one\n", "d/b": "two\n", "Dockerfile": `FROM scratch
+WORKDIR /w/x
+COPY a ./
+COPY --chown=1:2 --chmod=750 d /d/
+ENV A=b PATH=/bin
+LABEL c="d e"
+EXPOSE 80
+VOLUME /v
+CMD ["x", "y"]
+`})
+	res := b.build(Request{
+		Platforms: []string{"linux/amd64"}, BuildArgs: map[string]string{"SOURCE_DATE_EPOCH": "1500000000"},
+		Outputs: []Output{{Type: "image", Attrs: map[string]string{"rewrite-timestamp": "true"}}},
+	})
+	if want := "sha256:b93adc5d0a3feb1c82975cef4c1b9a8a7943301f0a0cc2a14a429a2e4df0a77c"; res.ImageID.String() != want {
+		t.Errorf("image ID %s, want %s", res.ImageID, want)
+	}
+}
