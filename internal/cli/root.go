@@ -40,7 +40,7 @@ func newRootCmd(a *app, name string) *cobra.Command {
 	addGroup(root, groupCommon, newRunCmd(a), newBuildCmd(a))
 	addGroup(root, groupManage, newImageCmd(a), newBuilderCmd(a), newBuildsCmd(a), newContextCmd(a), newBuildxCmd(a), newSystemCmd(a))
 	addImageTwins(a, root)
-	addGroup(root, groupCommon, newLoginCmd(a), newLogoutCmd(a), newVersionCmd(a), newInfoCmd(a))
+	addGroup(root, groupCommon, newLoginCmd(a), newLogoutCmd(a), newVersionCmd(a), newInfoCmd(a), newDoctorCmd(a))
 	addGroup(root, groupOther, newCompletionCmd(a), newWhyCmd(a))
 	setHelp(root)
 	return root

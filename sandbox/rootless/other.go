@@ -41,6 +41,30 @@ func Needed() bool { return false }
 // Inside is "": no process is in one.
 func Inside() Kind { return "" }
 
+// A Range are Count ids from Start on.
+type Range struct{ Start, Count int }
+
+// Ids are the means for a namespace with ranges.
+type Ids struct {
+	User                 string
+	UIDs, GIDs           []Range
+	NewUIDMap, NewGIDMap string
+}
+
+// Complete is false.
+func (Ids) Complete() bool { return false }
+
+// Lookup fails with errs.ErrUnsupported.
+func Lookup() (Ids, error) {
+	_, err := Try()
+	return Ids{}, err
+}
+
+// Try fails with errs.ErrUnsupported.
+func Try() (Kind, error) {
+	return "", fmt.Errorf("user namespace on %s: %w", runtime.GOOS, errs.ErrUnsupported)
+}
+
 // Run fails with errs.ErrUnsupported.
 func Run(context.Context, Options) (int, error) {
 	return 0, fmt.Errorf("user namespace on %s: %w", runtime.GOOS, errs.ErrUnsupported)

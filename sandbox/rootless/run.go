@@ -54,13 +54,13 @@ func Run(ctx context.Context, o Options) (code int, err error) {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals)
 	defer signal.Stop(signals)
-	c := &child{kind: kind, ids: ids, ended: make(chan error, 1)}
+	c := newChild(kind, ids)
 	err = c.start()
 	if err != nil && kind == Ranges && o.Kind == "" {
 		if o.Warn != nil {
 			o.Warn(fmt.Sprintf("no further users in the user namespace: %v", err))
 		}
-		c = &child{kind: Single, ended: make(chan error, 1)}
+		c = newChild(Single, Ids{})
 		err = c.start()
 	}
 	if err != nil {
@@ -97,19 +97,42 @@ var errNoRanges = errors.New("there are no subordinate ids for this user in /etc
 type child struct {
 	kind  Kind
 	ids   Ids
+	args  []string
+	files []*os.File
 	proc  *os.Process
 	state *os.ProcessState
 	ended chan error
 }
 
+func newChild(kind Kind, ids Ids) *child {
+	return &child{
+		kind: kind, ids: ids, args: os.Args, files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
+		ended: make(chan error, 1),
+	}
+}
+
+// Try makes a namespace with nothing in it, and says of which kind. The error is
+// as that of Run.
+func Try() (Kind, error) {
+	kind, ids, err := choose("")
+	if err != nil {
+		return "", fmt.Errorf("user namespace: %w", err)
+	}
+	c := newChild(kind, ids)
+	c.args, c.files = []string{inside.TryArg0}, []*os.File{nil, nil, nil}
+	if err := c.start(); err != nil {
+		return "", explain(err)
+	}
+	return kind, <-c.ended
+}
+
 // start starts the program, which waits until its users are mapped.
 func (c *child) start() (err error) {
 	attr := &os.ProcAttr{
-		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
+		Files: c.files,
 		Env:   append(os.Environ(), fmt.Sprintf("%s=%s:%d", inside.NamespaceEnv, c.kind, os.Getpid())),
 		Sys:   &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL},
 	}
-	args := os.Args
 	switch c.kind {
 	case Single:
 		attr.Sys.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
@@ -125,7 +148,7 @@ func (c *child) start() (err error) {
 	case Ranges:
 		return c.startMapped(attr)
 	}
-	return c.spawn(args, attr)
+	return c.spawn(c.args, attr)
 }
 
 // startMapped starts the program in an empty namespace and lets the helpers map
@@ -142,7 +165,7 @@ func (c *child) startMapped(attr *os.ProcAttr) error {
 	if _, err := unix.FcntlInt(r.Fd(), unix.F_SETFD, 0); err != nil {
 		return err
 	}
-	args := append([]string{inside.NamespaceArg0, strconv.Itoa(p[0])}, os.Args...)
+	args := append([]string{inside.NamespaceArg0, strconv.Itoa(p[0])}, c.args...)
 	if err := c.spawn(args, attr); err != nil {
 		return err
 	}

@@ -20,9 +20,15 @@ const NamespaceArg0 = "mica-namespace"
 // process outside: KIND:PID.
 const NamespaceEnv = "MICA_USER_NAMESPACE"
 
+// TryArg0 is the argv[0] of a program that only tries to be in a namespace.
+const TryArg0 = "mica-namespace-try"
+
 // awaitUsers goes on as the program itself once its users are mapped: execve(2)
 // as user 0 gives it the capabilities.
 func awaitUsers() {
+	if len(os.Args) == 1 && os.Args[0] == TryArg0 {
+		os.Exit(0)
+	}
 	if len(os.Args) < 3 || os.Args[0] != NamespaceArg0 {
 		return
 	}
