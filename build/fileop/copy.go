@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/moby/buildkit/solver/pb"
@@ -94,7 +95,7 @@ func (c *copier) copy(ctx context.Context, s selected) error {
 	}
 	defer dir.Close()
 	w := newWriter(c)
-	if err := w.top(ctx, dir, target, s.tree, st); err != nil {
+	if err := w.top(ctx, dir, target, s.tree, st, made.any); err != nil {
 		return err
 	}
 	return made.settle(c.time)
@@ -152,11 +153,15 @@ func (c *copier) mkdir(name string, made *madeDirs) error {
 
 // madeDirs are directories made on the way to a destination. Their times are
 // set when all is in them.
-type madeDirs []int
+type madeDirs struct {
+	any bool  // whether one was made: then so was the last one, the destination
+	fds []int // of those that get a time
+}
 
 // add gives a callback for safepath.MkdirAll.
 func (m *madeDirs) add(owner *Owner, time *unix.Timespec) func(*os.File) error {
 	return func(dir *os.File) error {
+		m.any = true
 		if owner != nil {
 			if _, err := chown(int(dir.Fd()), *owner); err != nil {
 				return err
@@ -167,15 +172,15 @@ func (m *madeDirs) add(owner *Owner, time *unix.Timespec) func(*os.File) error {
 		}
 		fd, err := unix.FcntlInt(dir.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 		if err == nil {
-			*m = append(*m, fd)
+			m.fds = append(m.fds, fd)
 		}
 		return err
 	}
 }
 
 func (m *madeDirs) settle(time *unix.Timespec) error {
-	for i := len(*m) - 1; i >= 0; i-- {
-		if err := setTimes((*m)[i], "", *time); err != nil {
+	for _, fd := range slices.Backward(m.fds) {
+		if err := setTimes(fd, "", *time); err != nil {
 			return fmt.Errorf("set times: %w", err)
 		}
 	}
@@ -183,7 +188,7 @@ func (m *madeDirs) settle(time *unix.Timespec) error {
 }
 
 func (m *madeDirs) close() {
-	for _, fd := range *m {
+	for _, fd := range m.fds {
 		unix.Close(fd)
 	}
 }

@@ -50,7 +50,7 @@ func (c *copier) unpack(ctx context.Context, e *entry) (done bool, err error) {
 		return false, err
 	}
 	defer root.Close()
-	x := &extractor{root: root, owner: c.owner}
+	x := &extractor{root: root, owner: c.owner, linked: map[inode]bool{}}
 	if err := x.extract(ctx, archive, first); err != nil {
 		return true, fmt.Errorf("unpack: %w", err)
 	}
@@ -61,9 +61,10 @@ func (c *copier) unpack(ctx context.Context, e *entry) (done bool, err error) {
 // Links resolve inside root. Entries keep their modes and times; whiteouts are
 // files like any other.
 type extractor struct {
-	root  *os.File
-	owner *Owner // for entries; directories that none describes are root's
-	dirs  []*tar.Header
+	root   *os.File
+	owner  *Owner // for entries; directories that none describes are root's
+	dirs   []*tar.Header
+	linked map[inode]bool // files that got further names here
 }
 
 func (x *extractor) extract(ctx context.Context, archive *tar.Reader, h *tar.Header) (err error) {
@@ -74,7 +75,7 @@ func (x *extractor) extract(ctx context.Context, archive *tar.Reader, h *tar.Hea
 		if h.Typeflag == tar.TypeXGlobalHeader {
 			continue
 		}
-		if err := x.entry(h, ctxReader{ctx, archive}); err != nil {
+		if err := x.entry(ctx, h, ctxReader{ctx, archive}); err != nil {
 			return fmt.Errorf("entry %q: %w", h.Name, err)
 		}
 	}
@@ -102,7 +103,7 @@ func (x *extractor) top(h *tar.Header) error {
 	return x.meta(h).setDir(int(x.root.Fd()), ".")
 }
 
-func (x *extractor) entry(h *tar.Header, content io.Reader) error {
+func (x *extractor) entry(ctx context.Context, h *tar.Header, content io.Reader) error {
 	name, err := entryName(h.Name)
 	if err != nil {
 		return err
@@ -144,7 +145,7 @@ func (x *extractor) entry(h *tar.Header, content io.Reader) error {
 	case tar.TypeReg, tar.TypeGNUSparse, tar.TypeCont:
 		return extractFile(dir, base, m, content)
 	case tar.TypeLink:
-		if err := x.link(dir, base, h.Linkname); err != nil {
+		if err := x.link(ctx, dir, base, h.Linkname); err != nil {
 			return err
 		}
 		return m.setAgain(dir, base)
@@ -229,7 +230,7 @@ func extractFile(dir int, name string, m meta, content io.Reader) error {
 }
 
 // link makes a hard link.
-func (x *extractor) link(dir int, name, target string) error {
+func (x *extractor) link(ctx context.Context, dir int, name, target string) error {
 	at := rooted(target)
 	if at == "" {
 		return fmt.Errorf("link to %q: %w", target, errs.ErrInvalid)
@@ -239,10 +240,45 @@ func (x *extractor) link(dir int, name, target string) error {
 		return fmt.Errorf("link to %q: %w", target, err)
 	}
 	defer from.Close()
+	if err := x.own(ctx, int(from.Fd()), path.Base(at)); err != nil {
+		return fmt.Errorf("link to %q: %w", target, err)
+	}
 	if err := unix.Linkat(int(from.Fd()), path.Base(at), dir, name, 0); err != nil {
 		return fmt.Errorf("link to %q: %w", target, err)
 	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	x.linked[inode{st.Dev, st.Ino}] = true
 	return nil
+}
+
+// own makes sure that the file name is this tree's own, since the entry of a
+// link changes it: an earlier copy may have shared it with a published layer,
+// where it has to stay as it is.
+func (x *extractor) own(ctx context.Context, dir int, name string) error {
+	var st unix.Stat_t
+	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink == 1 || x.linked[inode{st.Dev, st.Ino}] {
+		return nil
+	}
+	in, err := openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(in)
+	if err := unix.Unlinkat(dir, name, 0); err != nil {
+		return err
+	}
+	out, err := openat(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(out)
+	return copyBytes(ctx, in, out)
 }
 
 // settle gives a directory its time, if it is still there.

@@ -69,8 +69,9 @@ func newWriter(c *copier) *writer {
 }
 
 // top writes the tree e as target, whose last component is in the open
-// directory dir. st is what is there now, or nil.
-func (w *writer) top(ctx context.Context, dir *os.File, target string, e *entry, st *unix.Stat_t) error {
+// directory dir. st is what is there now, or nil; made says that what is there
+// was made for this copy.
+func (w *writer) top(ctx context.Context, dir *os.File, target string, e *entry, st *unix.Stat_t, made bool) error {
 	name := path.Base("./" + target)
 	parent, err := openParent(w.src.Dir, e.path)
 	if err != nil {
@@ -100,7 +101,7 @@ func (w *writer) top(ctx context.Context, dir *os.File, target string, e *entry,
 	if from == "" {
 		from = "."
 	}
-	err = w.dir(ctx, int(parent.Fd()), from, int(dir.Fd()), name, target, fresh, e)
+	err = w.dir(ctx, int(parent.Fd()), from, int(dir.Fd()), name, target, fresh || made, e)
 	if failed := g.Wait(); failed != nil {
 		err = failed
 	}
