@@ -191,7 +191,7 @@ func TestParentKilled(t *testing.T) {
 	for _, user := range []string{"", "bob"} {
 		t.Run("user "+user, func(t *testing.T) {
 			c := exec.Command("/proc/self/exe", "-test.run=^TestParentKilled$")
-			c.Env = append(os.Environ(), "MICA_TEST_PARENT="+dir, "MICA_TEST_USER="+user)
+			c.Env = append(os.Environ(), "MICA_TEST_PARENT="+dir, "MICA_TEST_USER="+user, "TMPDIR="+t.TempDir())
 			c.Stderr = os.Stderr
 			out, err := c.StdoutPipe()
 			if err != nil {
