@@ -59,6 +59,8 @@ func TestErrors(t *testing.T) {
 		{"ulimit", `ulimit "wings"`, errs.ErrInvalid, func(s *Spec) { s.Ulimits = []Ulimit{{Name: "wings"}} }},
 		{"no command", "no command", errs.ErrInvalid, func(s *Spec) { s.Args = nil }},
 		{"mount source", "no such file", os.ErrNotExist, func(s *Spec) { s.Mounts = []Mount{{Source: "/no/such", Target: "/x"}} }},
+		{"mount over a file", "/etc/passwd: not a directory", nil, func(s *Spec) { s.Mounts = []Mount{{Kind: Tmpfs, Target: "/etc/passwd"}} }},
+		{"mount over a directory", "/etc: is a directory", nil, func(s *Spec) { s.Mounts = []Mount{{Source: "/etc/hostname", Target: "/etc"}} }},
 		{"host-gateway", "host-gateway needs a network", nil, func(s *Spec) { s.ExtraHosts = []HostIP{{"h", "host-gateway"}} }},
 		{"file over directory", "mount /tmp: ", nil, func(s *Spec) { s.Mounts = []Mount{{Source: "/proc/self/exe", Target: "/tmp"}} }},
 	} {

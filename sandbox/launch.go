@@ -99,7 +99,7 @@ func (l *launch) fillUser() (err error) {
 	}
 	c := &l.config
 	c.UID, c.GID, c.Groups, c.Home = l.id.uid, l.id.gid, l.id.groups, l.id.home
-	c.HasHome = slices.ContainsFunc(l.s.Env, func(v string) bool { return strings.HasPrefix(v, "HOME=") })
+	c.HasHome = slices.ContainsFunc(l.s.Env, func(v string) bool { return strings.HasPrefix(v, "HOME=") && v != "HOME=" })
 	return nil
 }
 
@@ -144,7 +144,9 @@ func (l *launch) fillMounts() error {
 
 func (l *launch) fillRest() (err error) {
 	c, s := &l.config, l.s
-	c.Args, c.Env, c.Dir, c.SharedProc = s.Args, slices.Clip(s.Env), s.Dir, l.r.SharedProc
+	c.Args, c.Dir, c.SharedProc = s.Args, s.Dir, l.r.SharedProc
+	// An empty HOME counts as none, as in runc.
+	c.Env = slices.DeleteFunc(slices.Clone(s.Env), func(v string) bool { return v == "HOME=" })
 	c.Hostname, c.ReadonlyRoot, c.Insecure, c.Terminal = s.hostname(), s.ReadonlyRoot, s.Insecure, s.Terminal
 	if c.ShmSize = s.ShmSize; c.ShmSize == 0 {
 		c.ShmSize = 64 << 20

@@ -126,6 +126,8 @@ func TestUsers(t *testing.T) {
 		{user: "bob:audio", want: "1000 29 29 /home/bob"},
 		{user: "bob:7", want: "1000 7 7 /home/bob"},
 		{user: "4321", want: "4321 0 0 /"},
+		{user: "4321:root", want: "4321 0 0 /"},
+		{user: "bob:root", want: "1000 0 0 /home/bob"},
 		{user: "4321:5", want: "4321 5 5 /"},
 		{user: "bob:7", groups: []string{"video", "99"}, want: "1000 7 7 44 99 /home/bob"},
 	} {
@@ -143,7 +145,7 @@ func TestRootWithoutFiles(t *testing.T) {
 	dir := rootfs(t)
 	os.Remove(dir + "/etc/passwd")
 	os.Remove(dir + "/etc/group")
-	for _, user := range []string{"", "root", "0", "root:0"} {
+	for _, user := range []string{"", "root", "0", "root:0", "root:root", "0:root"} {
 		got := run(t, dir, "id -u; id -g; echo $HOME", func(s *Spec) { s.User = user })
 		if got.out != "0\n0\n/\n" {
 			t.Errorf("user %q: got %q, %v", user, got.out, got.failure)

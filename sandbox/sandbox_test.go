@@ -102,6 +102,7 @@ func TestRun(t *testing.T) {
 		{name: "pid 1", script: "echo $$", want: "1\n"},
 		{name: "umask", script: "umask", want: "0022\n"},
 		{name: "home", script: "echo $HOME", want: "/root\n"},
+		{name: "empty home", script: "echo $HOME", want: "/root\n", edit: func(s *Spec) { s.Env = append(s.Env, "HOME=") }},
 		{name: "home of a user", script: "echo $HOME; id", want: "/home/bob\nuid=1000(bob) gid=1001(bob) groups=29(audio),44(video),1001(bob)\n", edit: func(s *Spec) { s.User = "bob" }},
 		{name: "directory", script: "pwd", want: "/tmp\n", edit: func(s *Spec) { s.Dir = "/tmp" }},
 		{name: "stdin", script: "cat", want: "from outside", edit: func(s *Spec) { s.Stdin = strings.NewReader("from outside") }},

@@ -19,7 +19,7 @@ type Spec struct {
 	ReadonlyRoot bool
 
 	Args []string // Args[0] is looked up in Env's PATH inside the root
-	Env  []string // KEY=value; HOME is added from the root's /etc/passwd when missing
+	Env  []string // KEY=value; HOME is added from the root's /etc/passwd when missing or empty
 	Dir  string   // working directory; "" is /; it must exist
 	User string   // user[:group], names or numbers, looked up in the root; "" is 0:0
 	// Groups are further supplementary groups (run --group-add), names or numbers.

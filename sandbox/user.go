@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/moby/sys/user"
@@ -69,6 +70,14 @@ func findUser(spec string, passwd, group []byte) (*identity, error) {
 	if spec == "" {
 		spec = "0"
 	}
+	if name, of, ok := strings.Cut(spec, ":"); ok && (name == "root" || of == "root") {
+		// Where both are root or numbers, the files are not asked.
+		uid, err := rootOrNumber(name)
+		gid, gerr := rootOrNumber(of)
+		if err == nil && gerr == nil {
+			return &identity{uid: uid, gid: gid, groups: []uint32{gid}}, nil
+		}
+	}
 	e, err := user.GetExecUser(spec, nil, bytes.NewReader(passwd), bytes.NewReader(group))
 	if errors.Is(err, user.ErrNoPasswdEntries) && rootByName(spec) {
 		_, g, _ := strings.Cut(spec, ":")
@@ -89,6 +98,14 @@ func findUser(spec string, passwd, group []byte) (*identity, error) {
 		}
 	}
 	return id, nil
+}
+
+func rootOrNumber(s string) (uint32, error) {
+	if s == "root" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(s, 10, 31)
+	return uint32(n), err
 }
 
 // rootByName says that spec is for root, who exists without a passwd file too.

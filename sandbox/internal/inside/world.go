@@ -141,8 +141,27 @@ func (w *world) place(fd int, name string, file bool) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	defer unix.Close(target)
+	if err := sameKind(target, file); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
 	if err := attach(fd, target); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// sameKind refuses to mount a file over a directory and the reverse, for which
+// the kernel has no clear error.
+func sameKind(target int, file bool) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(target, &st); err != nil {
+		return err
+	}
+	switch dir := st.Mode&unix.S_IFMT == unix.S_IFDIR; {
+	case file && dir:
+		return unix.EISDIR
+	case !file && !dir:
+		return unix.ENOTDIR
 	}
 	return nil
 }
