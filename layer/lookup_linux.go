@@ -42,14 +42,19 @@ func Lookup(lowers []string, path string) (where string, st unix.Stat_t, ok bool
 
 // Sole finds the one tree of lowers (bottom first) from which all comes that is
 // visible at path and below it. ok is false when there are several, when
-// nothing is visible there, or when path leads through a symbolic link.
+// nothing is visible there, or when path leads to or through a symbolic link or
+// has a "..".
 func Sole(lowers []string, path string) (where string, ok bool, err error) {
 	m, err := openMerged(lowers)
 	if err != nil {
 		return "", false, err
 	}
 	defer func() { m.close() }()
-	for _, name := range strings.FieldsFunc(path, func(r rune) bool { return r == '/' }) {
+	parts := strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
+	for i, name := range parts {
+		if name == ".." {
+			return "", false, nil
+		}
 		at, st, ok, err := m.entry(name)
 		if err != nil {
 			return "", false, fmt.Errorf("look up %s: %w", path, err)
@@ -58,7 +63,7 @@ func Sole(lowers []string, path string) (where string, ok bool, err error) {
 			return "", false, nil
 		}
 		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
-			return lowers[at.tree], strings.HasSuffix(path, name), nil
+			return lowers[at.tree], i == len(parts)-1, nil
 		}
 		sub, err := m.sub(name)
 		m.close()
