@@ -480,7 +480,7 @@ func testKilled(t *testing.T, test string) {
 	base := t.TempDir()
 	before := mounts(t, base)
 	cmd := exec.Command(os.Args[0], "-test.run=^"+test+"$")
-	cmd.Env = append(os.Environ(), childEnv+"="+base)
+	cmd.Env = append(os.Environ(), childEnv+"="+base, "TMPDIR="+t.TempDir())
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
