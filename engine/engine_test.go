@@ -358,13 +358,6 @@ func TestPruneDryRun(t *testing.T) {
 	e := open(t)
 	add(t, e, "", strings.Repeat("a", 1<<20), engine.ImportOptions{})
 	add(t, e, "keep", "b", engine.ImportOptions{})
-	would, wouldFree, err := e.Prune(t.Context(), engine.PruneOptions{DryRun: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := len(all(t, e)); n != 2 {
-		t.Fatalf("a dry run left %d images of 2", n)
-	}
 	// Another process does it: this one still holds what it made.
 	e2, err := engine.Open(e.Store().Root(), engine.Options{})
 	if err != nil {
@@ -374,6 +367,13 @@ func TestPruneDryRun(t *testing.T) {
 	if err := e.Store().Unpin(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	would, wouldFree, err := e2.Prune(t.Context(), engine.PruneOptions{DryRun: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(all(t, e)); n != 2 {
+		t.Fatalf("a dry run left %d images of 2", n)
+	}
 	did, freed, err := e2.Prune(t.Context(), engine.PruneOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -381,8 +381,8 @@ func TestPruneDryRun(t *testing.T) {
 	if d := cmp.Diff(would, did); d != "" {
 		t.Error(d)
 	}
-	if wouldFree < 1<<20 || freed < wouldFree {
-		t.Errorf("would free %d, freed %d; want more than a MiB, and not less in the end", wouldFree, freed)
+	if wouldFree < 1<<20 || freed != wouldFree {
+		t.Errorf("would free %d, freed %d; want more than a MiB, and the same", wouldFree, freed)
 	}
 	if d := cmp.Diff([]string{"keep:latest"}, all(t, e)); d != "" {
 		t.Error(d)

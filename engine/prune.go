@@ -16,13 +16,7 @@ type PruneOptions struct {
 
 // Prune removes images that are not used. reclaimed is in bytes on disk.
 func (e *Engine) Prune(ctx context.Context, o PruneOptions) (done []Removed, reclaimed int64, err error) {
-	f := o.Filter
-	f.Dangling, f.References = nil, nil
-	if !o.All {
-		yes := true
-		f.Dangling = &yes
-	}
-	images, err := e.Images(ctx, f)
+	images, err := e.prunable(ctx, o)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -40,23 +34,28 @@ func (e *Engine) Prune(ctx context.Context, o PruneOptions) (done []Removed, rec
 	return done, reclaimed, err
 }
 
+// prunable are the images that o is about.
+func (e *Engine) prunable(ctx context.Context, o PruneOptions) ([]Image, error) {
+	f := o.Filter
+	f.Dangling, f.References = nil, nil
+	if !o.All {
+		yes := true
+		f.Dangling = &yes
+	}
+	return e.Images(ctx, f)
+}
+
 // wouldRemove says what removing images would do.
 func (e *Engine) wouldRemove(ctx context.Context, images []Image) (done []Removed, reclaimed int64, err error) {
-	all, err := e.Images(ctx, Filter{})
-	if err != nil {
-		return nil, 0, err
-	}
-	u, err := e.measure(ctx, all)
-	if err != nil {
-		return nil, 0, err
-	}
 	for _, m := range images {
 		for _, r := range slices.Concat(m.Names, m.Digests) {
 			done = append(done, Removed{Untagged: Familiar(r)})
 		}
 		done = append(done, Removed{Deleted: m.ID.String()})
-		reclaimed += u.remove(m)
 	}
-	garbage, err := e.collect(ctx, store.PruneOptions{DryRun: true})
-	return done, reclaimed + garbage.Reclaimed, err
+	gone := targets(images)
+	r, err := e.collect(ctx, store.PruneOptions{
+		DryRun: true, Without: func(n store.Name) bool { return gone[n.Target.Digest] },
+	})
+	return done, r.Reclaimed, err
 }

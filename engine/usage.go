@@ -2,63 +2,40 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/store"
 )
 
 // usage is how much of the disk layers take, and who needs them.
 type usage struct {
-	size   map[digest.Digest]int64 // by diffID: tree and blobs on disk
-	users  map[digest.Digest]int   // by diffID: images
-	cached map[digest.Digest]int64 // by diffID: the part that build records keep
+	size  map[digest.Digest]int64 // by diffID: trees and blobs on disk
+	users map[digest.Digest]int   // by diffID: images
+	trees int64                   // the part of trees
 }
 
-// measure looks at the layers of all images and at the build cache.
+// measure looks at the layers of all images.
 func (e *Engine) measure(ctx context.Context, all []Image) (*usage, error) {
-	records, err := e.view.Records(ctx)
+	layers, err := e.view.Layers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	inCache := map[store.LayerID]bool{}
-	for _, r := range records {
-		for _, stack := range r.Outputs {
-			for _, id := range stack {
-				inCache[id] = true
-			}
-		}
+	trees := map[digest.Digest]int64{}
+	for _, l := range layers {
+		trees[l.DiffID] += l.Usage
 	}
-	u := &usage{map[digest.Digest]int64{}, map[digest.Digest]int{}, map[digest.Digest]int64{}}
+	u := &usage{size: map[digest.Digest]int64{}, users: map[digest.Digest]int{}}
 	for _, m := range all {
-		sizes := e.layerSizes(ctx, m)
 		for i, id := range m.Config.RootFS.DiffIDs {
-			u.users[id]++
-			if i >= len(m.Layers) || u.users[id] > 1 {
+			if u.users[id]++; u.users[id] > 1 {
 				continue
 			}
-			if d := m.Layers[i]; d.Digest != id {
-				if ok, err := e.view.Exists(ctx, d); err == nil && ok {
-					u.size[id] += d.Size
-				}
-			}
-			l, err := e.view.LayerByDiffID(ctx, id)
-			if errors.Is(err, errs.ErrNotFound) {
-				continue
-			}
-			if err != nil {
-				return nil, err
-			}
-			tree := l.Usage
-			if tree < 0 {
-				tree = sizes[i]
-			}
-			u.size[id] += tree
-			if inCache[l.ID] {
-				u.cached[id] = tree
+			u.trees += trees[id]
+			u.size[id] = trees[id] + e.view.BlobUsage(id)
+			if i < len(m.Layers) && m.Layers[i].Digest != id {
+				u.size[id] += e.view.BlobUsage(m.Layers[i].Digest)
 			}
 		}
 	}
@@ -76,30 +53,12 @@ func (u *usage) shared(m Image) (size, shared int64) {
 	return size, shared
 }
 
-// remove takes m out of the account and says how much that frees.
-func (u *usage) remove(m Image) (freed int64) {
-	for _, id := range m.Config.RootFS.DiffIDs {
-		if u.users[id]--; u.users[id] == 0 {
-			freed += u.size[id] - u.cached[id]
-		}
-	}
-	return freed
-}
-
-// total is what all layers of images take.
-func (u *usage) total() (n int64) {
-	for _, size := range u.size {
-		n += size
-	}
-	return n
-}
-
 // DiskUsage says what the store's disk space is spent on, in bytes.
 type DiskUsage struct {
 	Images     []ImageUsage
-	ImagesSize int64 // of all layers of images, shared ones once
+	ImagesSize int64 // of all blobs, and the trees of images' layers, shared ones once
 	Cache      []CacheEntry
-	CacheSize  int64 // of the layers and cache mounts that only the build cache has
+	CacheSize  int64 // of everything else, unless the build cache is empty
 	Store      store.Usage
 }
 
@@ -125,17 +84,19 @@ func (e *Engine) DiskUsage(ctx context.Context) (DiskUsage, error) {
 		size, shared := u.shared(m)
 		du.Images = append(du.Images, ImageUsage{m, size, shared})
 	}
-	du.ImagesSize = u.total()
 	if du.Cache, err = e.BuildCache(ctx); err != nil {
 		return du, err
 	}
-	for _, c := range du.Cache {
-		if !c.Shared {
-			du.CacheSize += c.Size
-		}
+	if du.Store, err = e.store.Usage(ctx); err != nil {
+		return du, err
 	}
-	du.Store, err = e.store.Usage(ctx)
-	return du, err
+	if len(all) > 0 {
+		du.ImagesSize = u.trees + du.Store.Blobs
+	}
+	if len(du.Cache) > 0 {
+		du.CacheSize = du.Store.Total() - du.ImagesSize
+	}
+	return du, nil
 }
 
 // A CacheEntry is one record of the build cache, or one cache mount.

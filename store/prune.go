@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/internal/atomicfile"
@@ -23,6 +24,9 @@ type PruneOptions struct {
 	CacheMounts func(CacheMountInfo) bool
 	// DryRun only reports.
 	DryRun bool
+	// Without, in a dry run, says which names to leave out of account, as if they
+	// had been removed; nil leaves out none.
+	Without func(Name) bool
 	// Background does not wait until what goes is unlinked, nor measures it; Close
 	// ends that, and the next process goes on.
 	Background bool
@@ -138,6 +142,9 @@ func (c *collection) markAndSweep(ctx context.Context) error {
 		return err
 	}
 	m.records(kept)
+	if c.options.DryRun && c.options.Without != nil {
+		names = slices.DeleteFunc(names, c.options.Without)
+	}
 	if err := m.names(names); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/mica-build/mica/errs"
@@ -31,6 +32,7 @@ type Record struct {
 	LastUsed    time.Time   `json:"-"`          // the record file's mtime
 	UsageCount  int         `json:"usageCount"` // how often Record found it
 	Parents     []Key       `json:"parents"`
+	Usage       int64       `json:"-"` // bytes on disk of the record itself
 }
 
 // Record finds a record whose layers are all still there, pins them, and marks it used.
@@ -172,6 +174,9 @@ func (s *Store) readRecord(k Key) (*Record, error) {
 		return nil, fmt.Errorf("damaged: %w: %w", errs.ErrNotFound, err)
 	}
 	r.LastUsed = st.ModTime()
+	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
+		r.Usage = sys.Blocks * 512
+	}
 	return r, nil
 }
 

@@ -42,6 +42,20 @@ func (s *Store) unlink(path string) {
 	_ = removeUntil(s.background, path)
 }
 
+// WaitForRemovals waits until what was removed in the background is unlinked, or
+// ctx ends. Nothing may be removed meanwhile.
+func (s *Store) WaitForRemovals(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		s.removals.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
 // tidy moves what dead processes left to the trash and empties it.
 // It gives way to a Prune at work.
 func (s *Store) tidy() {

@@ -18,6 +18,9 @@ type Usage struct {
 	Blobs, Layers, CacheMounts, Other int64
 }
 
+// Total is the sum, what du says of the store's directory.
+func (u Usage) Total() int64 { return u.Blobs + u.Layers + u.CacheMounts + u.Other }
+
 // Usage measures the store. The sum agrees with du: blocks in use, files with
 // several links once, in the part where they are met first.
 func (s *Store) Usage(ctx context.Context) (Usage, error) {

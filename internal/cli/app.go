@@ -23,9 +23,11 @@ type app struct {
 	root      string // --root
 	configDir string // --config
 	debug     bool   // --debug
+	durable   bool   // --durable
 
-	eng   *engine.Engine
-	steps stepSettings
+	eng       *engine.Engine
+	collector *engine.Collector // with eng
+	steps     stepSettings
 }
 
 // engine opens the engine on the chosen store.
@@ -37,7 +39,11 @@ func (a *app) engine() (*engine.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := engine.Open(a.root, engine.Options{Platform: p, Registry: a.registry()})
+	so, err := a.storeOptions()
+	if err != nil {
+		return nil, err
+	}
+	e, err := engine.Open(a.root, engine.Options{Platform: p, Registry: a.registry(), Store: so})
 	if errors.Is(err, os.ErrPermission) {
 		return nil, withHint(err, "Run as root, or choose a store of your own with --root or MICA_ROOT.")
 	}
@@ -64,6 +70,7 @@ func (a *app) close() error {
 	if a.eng == nil {
 		return nil
 	}
+	a.closeCollector()
 	return a.eng.Close()
 }
 

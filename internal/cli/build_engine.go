@@ -13,6 +13,7 @@ func (a *app) builder() (*build.Builder, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.collector.Start(e)
 	return build.New(e.Store(), build.Options{
 		Runner:   a.sandbox(),
 		Mounter:  newMounter(e.Store()),

@@ -17,6 +17,7 @@ type builderPruneOptions struct {
 	all, force, verbose, dryRun bool
 	filter                      []string
 	reserved, maxUsed, minFree  byteSize
+	keep                        time.Duration
 }
 
 func newBuilderPruneCmd(a *app) *cobra.Command {
@@ -39,6 +40,7 @@ func newBuilderPruneCmd(a *app) *cobra.Command {
 	f.Var(&o.reserved, "keep-storage", "the same as --reserved-space")
 	f.Var(&o.maxUsed, "max-used-space", "bytes of cache that are not to be exceeded")
 	f.Var(&o.minFree, "min-free-space", "bytes that the filesystem should have free")
+	f.DurationVar(&o.keep, "keep-duration", 0, "keep what was used within it, like 24h")
 	must(f.MarkHidden("keep-storage"))
 	return cmd
 }
@@ -58,8 +60,12 @@ func runBuilderPrune(ctx context.Context, a *app, o builderPruneOptions) error {
 			return err
 		}
 	}
+	var until time.Time
+	if o.keep > 0 {
+		until = now.Add(-o.keep)
+	}
 	list, reclaimed, err := pruneCache(ctx, a, engine.CachePruneOptions{
-		All: o.all, Filter: f.holds, DryRun: o.dryRun,
+		All: o.all, Until: until, Filter: f.holds, DryRun: o.dryRun,
 		ReservedSpace: int64(o.reserved), MaxUsedSpace: int64(o.maxUsed), MinFreeSpace: int64(o.minFree),
 	})
 	if err != nil {

@@ -57,6 +57,7 @@ func addGlobalFlags(a *app, root *cobra.Command) {
 	p := root.PersistentFlags()
 	p.StringVar(&a.root, "root", defaultRoot(), "directory of the store (MICA_ROOT)")
 	p.StringVar(&a.configDir, "config", defaultConfigDir(), "directory of docker's config.json (DOCKER_CONFIG)")
+	p.BoolVar(&a.durable, "durable", defaultDurable(), "make what is stored survive power loss (MICA_DURABLE)")
 	p.BoolVarP(&a.debug, "debug", "D", false, "print more where something goes wrong")
 
 	f := root.Flags()

@@ -51,11 +51,16 @@ func runSystemPrune(ctx context.Context, a *app, o systemPruneOptions) error {
 	}
 	// Labels say nothing of the build cache: with such a filter it stays.
 	if len(f.Labels)+len(f.NotLabels) == 0 {
-		list, n, err := pruneCache(ctx, a, engine.CachePruneOptions{All: o.all, Until: f.Until, DryRun: o.dryRun})
+		list, n, err := pruneCache(ctx, a, engine.CachePruneOptions{
+			All: o.all, Until: f.Until, DryRun: o.dryRun, After: &engine.PruneOptions{All: o.all, Filter: f},
+		})
 		if err != nil {
 			return err
 		}
 		printDeletedCache(a, o.dryRun, list)
+		if o.dryRun { // n is of both: what they share comes back only when both are gone
+			reclaimed = 0
+		}
 		reclaimed += n
 	}
 	printReclaimed(a, o.dryRun, reclaimed)
