@@ -33,8 +33,11 @@ func TestNamedDirectory(t *testing.T) {
 		{"instead of an image", "FROM scratch\nCOPY --from=alpine . /\n", map[string]string{"alpine": other}, "", "o"},
 		{"for one platform", "FROM o\n", map[string]string{"o": other, "o::linux/arm64": second}, "linux/arm64", "s"},
 		{"for another platform", "FROM o\n", map[string]string{"o": other, "o::linux/arm64": second}, "linux/amd64", "o"},
-		{"named like the build's own", "FROM scratch\nCOPY a /\nCOPY --from=context o /\nCOPY --from=dockerfile s /\n",
-			map[string]string{"context": other, "dockerfile": second}, "", "a o s"},
+		{
+			"named like the build's own", "FROM scratch\nCOPY a /\nCOPY --from=context o /\nCOPY --from=dockerfile s /\n",
+			map[string]string{"context": other, "dockerfile": second},
+			"", "a o s",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

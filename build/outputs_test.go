@@ -49,12 +49,16 @@ func TestLocalOutput(t *testing.T) {
 		{"two", Request{Platforms: both}, nil, "linux_amd64/d/f linux_amd64/only-amd64 linux_arm64/d/f linux_arm64/only-arm64 old"},
 		{"split", Request{Platforms: both[1:]}, map[string]string{"platform-split": "true"}, "linux_arm64/d/f linux_arm64/only-arm64 old"},
 		{
-			"asked for as several", Request{Platforms: both[:1], BuildArgs: map[string]string{"BUILDKIT_MULTI_PLATFORM": "1"}}, nil,
+			"asked for as several",
+			Request{Platforms: both[:1], BuildArgs: map[string]string{"BUILDKIT_MULTI_PLATFORM": "1"}},
+			nil,
 			"linux_amd64/d/f linux_amd64/only-amd64 old",
 		},
 		{"delete", Request{Platforms: both[:1]}, map[string]string{"mode": "delete"}, "d/f only-amd64"},
 		{
-			"delete and split", Request{Platforms: both}, map[string]string{"mode": "delete"},
+			"delete and split",
+			Request{Platforms: both},
+			map[string]string{"mode": "delete"},
 			"linux_amd64/d/f linux_amd64/only-amd64 linux_arm64/d/f linux_arm64/only-arm64",
 		},
 	}
@@ -193,7 +197,8 @@ func TestArchiveIndex(t *testing.T) {
 			map[string]string{"org.opencontainers.image.created": "2017-07-14T02:40:00Z", "k": "v"},
 		},
 		{
-			"index", []string{"linux/amd64", "linux/arm64"},
+			"index",
+			[]string{"linux/amd64", "linux/arm64"},
 			[]string{"index-descriptor:k=v", "index-descriptor:org.opencontainers.image.created=then", "manifest-descriptor:no=no"},
 			map[string]string{"org.opencontainers.image.created": "then", "k": "v"},
 		},

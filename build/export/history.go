@@ -1,6 +1,7 @@
 package export
 
 import (
+	"reflect"
 	"time"
 
 	"github.com/mica-build/mica/image"
@@ -8,8 +9,9 @@ import (
 
 // finishHistory makes history agree with the layers, one entry that is not
 // empty for each, and gives every entry a time: a layer's own, and for entries
-// without layer that of the layer before, or of the first new one.
-func finishHistory(h []image.History, layers []imageLayer, epoch *time.Time) []image.History {
+// without layer that of the layer before, or of the first new one. None is later
+// than epoch but those of the base image, which keeps its times.
+func finishHistory(h, base []image.History, layers []imageLayer, epoch *time.Time) []image.History {
 	h = matchLayers(h, layers)
 	n := 0
 	for i := range h {
@@ -24,13 +26,22 @@ func finishHistory(h []image.History, layers []imageLayer, epoch *time.Time) []i
 	}
 	fillTimes(h)
 	if epoch != nil {
-		for i := range h {
+		for i := inherited(h, base); i < len(h); i++ {
 			if h[i].Created == nil || h[i].Created.After(*epoch) {
 				h[i].Created = epoch
 			}
 		}
 	}
 	return h
+}
+
+// inherited counts the entries of h that are the base image's own.
+func inherited(h, base []image.History) int {
+	n := 0
+	for n < len(h) && n < len(base) && reflect.DeepEqual(h[n], base[n]) {
+		n++
+	}
+	return n
 }
 
 // matchLayers adds entries for layers that have none, and marks entries empty

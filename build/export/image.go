@@ -67,6 +67,9 @@ func Assemble(ctx context.Context, st *store.Store, ts []Target, o ImageOptions)
 		if err != nil {
 			return nil, err
 		}
+		if t.Epoch != nil {
+			at = t.Epoch
+		}
 		if at != nil && (created == nil || at.After(*created)) {
 			created = at
 		}
@@ -286,7 +289,14 @@ func finishConfig(t Target, layers []imageLayer) ([]byte, *time.Time, error) {
 			return nil, nil, fmt.Errorf("image config: history: %w: %w", errs.ErrInvalid, err)
 		}
 	}
-	history = finishHistory(history, layers, t.Epoch)
+	var base image.Config
+	if len(t.BaseConfig) > 0 {
+		var err error
+		if base, err = image.ParseConfig(t.BaseConfig); err != nil {
+			return nil, nil, err
+		}
+	}
+	history = finishHistory(history, base.History, layers, t.Epoch)
 	// The order and the null of no layers are BuildKit's: with the same times the
 	// config has the same digest.
 	rootFS := struct {
@@ -315,16 +325,17 @@ func finishConfig(t Target, layers []imageLayer) ([]byte, *time.Time, error) {
 	return raw, created, err
 }
 
-// createdTime is the epoch, or the time of the last step.
+// createdTime is what the front end says, but not after the epoch, or the time
+// of the last step.
 func createdTime(raw json.RawMessage, history []image.History, epoch *time.Time) (*time.Time, error) {
-	if epoch != nil {
-		return epoch, nil
-	}
 	var t *time.Time
 	if raw != nil {
 		if err := json.Unmarshal(raw, &t); err != nil {
 			return nil, fmt.Errorf("image config: created: %w", errors.Join(errs.ErrInvalid, err))
 		}
+	}
+	if t != nil && epoch != nil && t.After(*epoch) {
+		return epoch, nil
 	}
 	if t != nil {
 		return t, nil
