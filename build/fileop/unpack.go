@@ -281,14 +281,14 @@ func (x *extractor) own(ctx context.Context, dir int, name string) error {
 	return copyBytes(ctx, in, out)
 }
 
-// settle gives a directory its time, if it is still there.
+// settle gives a directory its time. Where a later entry put something else, that
+// gets the time, as with BuildKit.
 func (x *extractor) settle(h *tar.Header) error {
 	name, err := entryName(h.Name)
 	if err != nil {
 		return err
 	}
-	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW
-	dir, err := safepath.Open(x.root, name, flags, 0)
+	dir, err := safepath.Open(x.root, name, unix.O_PATH, 0)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		return nil
 	}

@@ -255,14 +255,16 @@ func TestUnpackTimes(t *testing.T) {
 	src, dst := t.TempDir(), t.TempDir()
 	late, early := file("late", ""), file("early", "")
 	late.ModTime, early.ModTime = time.Unix(1<<40, 0), time.Unix(-5, 0)
-	archive := pack(t, dirEntry("d", 0o755), file("d/f", ""), symEntry("d/l", "f"), late, early)
+	was, is := dirEntry("was", 0o755), file("was", "")
+	was.ModTime, is.ModTime = time.Unix(1000, 0), time.Unix(2000, 0)
+	archive := pack(t, dirEntry("d", 0o755), file("d/f", ""), symEntry("d/l", "f"), late, early, was, is)
 	if err := os.WriteFile(filepath.Join(src, "x"), archive, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := Copy(context.Background(), open(t, dst), &Source{Dir: open(t, src)}, dockerCopy("/x", "/", unpacking), nil); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]int64{"d": past.UnixNano(), "d/f": past.UnixNano(), "d/l": past.UnixNano(), "late": 0, "early": 0} {
+	for name, want := range map[string]int64{"d": past.UnixNano(), "d/f": past.UnixNano(), "d/l": past.UnixNano(), "late": 0, "early": 0, "was": 1000e9} {
 		fi, err := os.Lstat(filepath.Join(dst, name))
 		if err != nil {
 			t.Fatal(err)
