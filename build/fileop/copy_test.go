@@ -226,6 +226,7 @@ func TestCopyIgnored(t *testing.T) {
 		{name: "the last line wins", src: src, ignore: []string{"!a/b/c", "a/b"}, do: dockerCopy("/a", "/p"), want: []string{"p/ 0755 0:0", "p/e 0644 0:0 =E"}},
 		{name: "nothing left", src: src, ignore: []string{"a", "!a/q"}, do: dockerCopy("/a", "/p"), fails: `"/a": not found`},
 		{name: "wildcard sees what is left", src: src, ignore: []string{"a", "h", "l", "!a/e"}, do: dockerCopy("/?", "/p"), want: []string{"p/ 0755 0:0", "p/e 0644 0:0 =E", "p/f.log 0644 0:0 =G"}},
+		{name: "directory before a wildcard", src: src, ignore: []string{"a"}, do: dockerCopy("/a/*", "/p/"), fails: `"/a/*": not found: "/a" is excluded by .dockerignore`},
 		{name: "ignored link is not followed", src: src, ignore: []string{"l"}, do: dockerCopy("/l", "/p"), fails: `"/l": not found`},
 		{name: "link to an ignored file", src: src, ignore: []string{"a"}, do: dockerCopy("/l", "/p"), fails: `"/l": not found`},
 		{name: "an ignored directory that a shown file needs is taken", src: src, ignore: []string{"a", "!a/e"}, do: dockerCopy("/", "/p", excluding("a/e", "g", "h", "l", "*.log")), want: []string{"p/ 0755 0:0", "p/a/ 0755 0:0"}},

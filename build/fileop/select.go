@@ -128,6 +128,9 @@ func (s *scanner) expand(named string, follow bool, fn func(at string, st *unix.
 	if err != nil || !isDir(st) {
 		return err
 	}
+	if hidden, _ := s.hide.chain(base); hidden && !s.hide.below(base, true) {
+		return fmt.Errorf("%w: %q is excluded by .dockerignore", notFound(named), "/"+base)
+	}
 	return s.globDir(base, parts[n:], fn)
 }
 
