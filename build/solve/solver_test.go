@@ -69,7 +69,6 @@ type lab struct {
 	content map[string]string // by step: what its content key is made of
 	fail    map[string]error
 	moving  map[string]bool // steps whose input changes while they run
-	mu      sync.Mutex
 }
 
 func newLab(t *testing.T) *lab {
