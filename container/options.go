@@ -3,6 +3,7 @@
 package container
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -41,8 +42,11 @@ func (o Options) spec(c image.Config) (*sandbox.Spec, error) {
 	s := o.Sandbox
 	s.Mounts = slices.Clone(s.Mounts)
 	s.Args = o.args(c)
-	if len(s.Args) == 0 || s.Args[0] == "" {
+	if len(s.Args) == 0 {
 		return nil, fmt.Errorf("no command specified: %w", errs.ErrInvalid)
+	}
+	if s.Args[0] == "" {
+		return nil, &sandbox.ExitError{Code: 127, Err: errors.New(`exec "": executable file not found in $PATH`)}
 	}
 	s.Env = o.env(c)
 	s.User = c.Config.User

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/mica-build/mica/sandbox/internal/inside"
 )
 
 // defaultHostname is BuildKit's.
@@ -19,10 +21,22 @@ func (s *Spec) hostname() string {
 	return s.Hostname
 }
 
-// hostsFile is the sandbox's /etc/hosts. gateway stands for "host-gateway".
-func (s *Spec) hostsFile(gateway string) ([]byte, error) {
+// containerHosts are the lines that docker's containers have beside their own.
+const containerHosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n" +
+	"fe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
+
+// hostsFile is the sandbox's /etc/hosts. gateway stands for "host-gateway"; own
+// is the sandbox's address, "" if it has none of its own.
+func (s *Spec) hostsFile(gateway, own string) ([]byte, error) {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "127.0.0.1\tlocalhost %s\n::1\tlocalhost ip6-localhost ip6-loopback\n", s.hostname())
+	switch {
+	case !s.Container:
+		fmt.Fprintf(&b, "127.0.0.1\tlocalhost %s\n::1\tlocalhost ip6-localhost ip6-loopback\n", s.hostname())
+	case s.Network == Host:
+		b.Write(hostHosts())
+	default:
+		b.WriteString(containerHosts)
+	}
 	for _, h := range s.ExtraHosts {
 		ip := h.IP
 		if ip == "host-gateway" {
@@ -33,7 +47,36 @@ func (s *Spec) hostsFile(gateway string) ([]byte, error) {
 		}
 		fmt.Fprintf(&b, "%s\t%s\n", ip, h.Host)
 	}
+	if s.Container && s.Network != Host {
+		if own == "" {
+			own = "127.0.0.1"
+		}
+		fmt.Fprintf(&b, "%s\t%s\n", own, s.hostname())
+	}
 	return b.Bytes(), nil
+}
+
+// hostHosts is the host's own /etc/hosts, which a container in its network has.
+func hostHosts() []byte {
+	data, err := os.ReadFile("/etc/hosts")
+	if err != nil {
+		return []byte(containerHosts)
+	}
+	if len(data) > 0 && data[len(data)-1] != '\n' {
+		data = append(data, '\n')
+	}
+	return data
+}
+
+// fillFiles adds the files that only containers have.
+func (l *launch) fillFiles() error {
+	if !l.s.Container {
+		return nil
+	}
+	c := &l.config
+	c.OwnFiles = !l.s.ReadonlyRoot
+	c.Files = append(c.Files, inside.File{Target: "/etc/hostname", Data: []byte(l.s.hostname() + "\n"), Writable: c.OwnFiles})
+	return l.stubs.add("/etc/hostname", true, false)
 }
 
 // hostResolv reads the host's resolv.conf; none is an empty one.

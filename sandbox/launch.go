@@ -154,6 +154,9 @@ func (l *launch) fillRest() (err error) {
 	if err := l.fillCA(); err != nil {
 		return err
 	}
+	if err := l.fillFiles(); err != nil {
+		return err
+	}
 	if err := l.p.stdio.open(s); err != nil {
 		l.p.stdio.abort()
 		return err

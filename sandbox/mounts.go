@@ -37,7 +37,7 @@ func cloneTree(f *os.File, recursive bool) (clone *os.File, detached bool, err e
 func (l *launch) addMount(m *Mount) error {
 	c := inside.Mount{Target: m.Target, Subpath: m.Subpath, ReadOnly: m.ReadOnly, Recursive: m.Recursive}
 	if m.Kind == Tmpfs {
-		c.Data = tmpfsOptions(m)
+		c.Data, c.NoExec, c.NoDev = tmpfsOptions(m), m.NoExec, m.NoDev
 	} else if err := l.addSource(m, &c); err != nil {
 		return fmt.Errorf("mount %s: %w", m.Target, err)
 	}
@@ -54,7 +54,7 @@ func tmpfsOptions(m *Mount) []string {
 	if m.Size > 0 {
 		o = append(o, "size="+strconv.FormatInt(m.Size, 10))
 	}
-	return o
+	return append(o, m.Options...)
 }
 
 // addSource opens what m binds and hands it to the sandbox.

@@ -41,7 +41,7 @@ const capNetAdmin = 1 << unix.CAP_NET_ADMIN
 // fillNetwork chooses the network namespace and writes the files that tell the
 // process about the network.
 func (l *launch) fillNetwork() error {
-	conf, gateway := hostResolv(), ""
+	conf, gateway, own := hostResolv(), "", ""
 	switch {
 	case l.s.Network == None:
 		l.attr.Sys.Cloneflags |= unix.CLONE_NEWNET
@@ -55,7 +55,7 @@ func (l *launch) fillNetwork() error {
 		if err != nil {
 			return err
 		}
-		gateway = ns.Gateway.String()
+		gateway, own = ns.Gateway.String(), ns.Addr.Addr().String()
 		conf = withServers(conf, ns.Resolv.Servers)
 	}
 	if len(l.s.DNS) > 0 {
@@ -63,7 +63,7 @@ func (l *launch) fillNetwork() error {
 	}
 	l.config.Resolv = conf
 	var err error
-	l.config.Hosts, err = l.s.hostsFile(gateway)
+	l.config.Hosts, err = l.s.hostsFile(gateway, own)
 	return err
 }
 

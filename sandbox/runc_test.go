@@ -41,7 +41,7 @@ func dockerConfig(t testing.TB, dir string, args, env []string) *specs.Spec {
 		t.Fatal(err)
 	}
 	files := t.TempDir()
-	hosts, err := (&Spec{}).hostsFile("")
+	hosts, err := (&Spec{}).hostsFile("", "")
 	if err != nil {
 		t.Fatal(err)
 	}

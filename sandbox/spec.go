@@ -26,8 +26,12 @@ type Spec struct {
 	Groups []string
 
 	Hostname string // "" is "buildkitsandbox"
-	Mounts   []Mount
-	Network  NetworkMode
+	// Container shows the process the files of a container instead of those of a
+	// build step: its own address in /etc/hosts, and an /etc/hostname. It can
+	// write to them, and to /etc/resolv.conf, unless the root is read-only.
+	Container bool
+	Mounts    []Mount
+	Network   NetworkMode
 	// Insecure gives all capabilities, no seccomp filter, no masked paths and
 	// the host's devices (RUN --security=insecure, run --privileged).
 	Insecure     bool
@@ -72,6 +76,10 @@ type Mount struct {
 	Recursive  bool  // bind what is mounted below Source too
 	Size       int64 // tmpfs: bytes, 0 unlimited
 	Mode       uint32
+	// NoExec and NoDev make files on a tmpfs no programs and no devices.
+	NoExec, NoDev bool
+	// Options are further options of a tmpfs, as in "uid=33" and "nr_inodes=10".
+	Options []string
 }
 
 // NetworkMode is what network the process sees.

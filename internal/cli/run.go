@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -26,6 +27,7 @@ type runOptions struct {
 	rm, interactive, tty bool
 	env, envFiles        []string
 	volumes, tmpfs       []string
+	mounts               []string
 	workdir, user        string
 	groups               []string
 	entrypoint           string
@@ -43,7 +45,9 @@ type runOptions struct {
 	// refused, or accepted and of no consequence
 	detach, publishAll, quiet bool
 	publish                   []string
-	name                      string
+	name, restart             string
+	labelFiles                []string
+	unsupported               []string // docker's flags that were given and do nothing here
 }
 
 // newRunCmd is `mica run`.
@@ -60,6 +64,7 @@ is why --rm has to be given.`,
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.setEntrypoint = cmd.Flags().Changed("entrypoint")
+			o.unsupported = unsupportedFlags(cmd.Flags())
 			return runRun(cmd.Context(), a, o, args[0], args[1:])
 		},
 	}
@@ -77,6 +82,7 @@ func (o *runOptions) addTo(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.envFiles, "env-file", nil, "`file` with environment variables, one a line")
 	f.StringArrayVarP(&o.volumes, "volume", "v", nil, "bind mount, `/host:/container[:ro]`")
 	f.StringArrayVar(&o.tmpfs, "tmpfs", nil, "tmpfs mount, `/path[:size=64m,mode=1777]`")
+	f.StringArrayVar(&o.mounts, "mount", nil, "mount, `fields` as in type=bind,source=/host,target=/container,readonly or type=tmpfs,target=/t,tmpfs-size=64m")
 	f.StringVarP(&o.workdir, "workdir", "w", "", "working directory")
 	f.StringVarP(&o.user, "user", "u", "", "user, `name|uid[:group|gid]`")
 	f.StringArrayVar(&o.groups, "group-add", nil, "further group")
@@ -103,9 +109,12 @@ func (o *runOptions) addTo(f *pflag.FlagSet) {
 	f.BoolVarP(&o.publishAll, "publish-all", "P", false, "refused: in a later release")
 	f.StringVar(&o.name, "name", "", "accepted: nothing can ask for a container that is not kept")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "accepted")
-	for _, name := range []string{"detach", "publish", "publish-all", "name", "quiet"} {
+	f.StringArrayVar(&o.labelFiles, "label-file", nil, "accepted if the file can be read")
+	f.StringVar(&o.restart, "restart", "no", "refused but for \"no\": the container ends with its command")
+	for _, name := range []string{"detach", "publish", "publish-all", "name", "quiet", "label-file", "restart"} {
 		must(f.MarkHidden(name))
 	}
+	addIdleFlags(f)
 }
 
 // check refuses what needs containers that are kept.
@@ -116,14 +125,28 @@ func (o *runOptions) check() error {
 	case len(o.publish) > 0 || o.publishAll:
 		return withHint(fmt.Errorf("--publish: %w: a later release has it", errs.ErrUnsupported),
 			"With --network host the command's ports are the host's.")
+	case len(o.unsupported) > 0:
+		return fmt.Errorf("%s: %w: mica has no such thing yet", strings.Join(o.unsupported, ", "), errs.ErrUnsupported)
+	case o.restart != "" && o.restart != "no":
+		return errors.New("conflicting options: cannot specify both --restart and --rm")
+	case o.name != "" && !containerName.MatchString(o.name):
+		return fmt.Errorf("invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", o.name)
 	case !o.rm:
 		return withHint(errors.New("containers are not kept yet: only run --rm is supported"),
 			"Add --rm: mica run --rm …")
 	case !slices.Contains([]string{"always", "missing", "never"}, o.pull):
 		return fmt.Errorf("--pull %q: %w: it is always, missing or never", o.pull, errs.ErrInvalid)
 	}
+	for _, name := range o.labelFiles {
+		if _, err := os.ReadFile(name); err != nil {
+			return fmt.Errorf("--label-file: %w", err)
+		}
+	}
 	return nil
 }
+
+// containerName matches the names that docker lets a container have.
+var containerName = regexp.MustCompile(`^/?[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
 
 // runRun is `mica run IMAGE [COMMAND...]`. Whatever keeps the command from
 // running is exit code 125.
@@ -185,7 +208,14 @@ func (o *runOptions) container(a *app, command []string) (container.Options, err
 	if err != nil {
 		return out, err
 	}
-	out.Sandbox.Mounts = append(out.Sandbox.Mounts, tmpfs...)
+	mounts, err := parseMounts(o.mounts)
+	if err != nil {
+		return out, err
+	}
+	out.Sandbox.Mounts = slices.Concat(out.Sandbox.Mounts, tmpfs, mounts)
+	if err := checkTargets(out.Sandbox.Mounts); err != nil {
+		return out, err
+	}
 	return out, firstError(
 		func() error { return o.streams(a, &out.Sandbox) },
 		func() error { return o.isolation(&out.Sandbox) },
@@ -211,7 +241,7 @@ func (o *runOptions) isolation(s *sandbox.Spec) (err error) {
 	if s.Network, err = parseRunNetwork(o.network); err != nil {
 		return err
 	}
-	s.Hostname = o.hostname
+	s.Hostname, s.Container = o.hostname, true
 	if s.Hostname == "" {
 		if s.Hostname, err = randomHostname(s.Network); err != nil {
 			return err
@@ -234,6 +264,9 @@ func (o *runOptions) isolation(s *sandbox.Spec) (err error) {
 func (o *runOptions) resources(s *sandbox.Spec) error {
 	l, err := o.limits.parse()
 	if err != nil {
+		return err
+	}
+	if err := checkCPUs(o.limits.cpus); err != nil {
 		return err
 	}
 	s.Resources, s.ShmSize, s.CgroupParent = l.resources, l.shmSize, l.cgroupParent

@@ -143,22 +143,82 @@ func TestParseVolumes(t *testing.T) {
 }
 
 func TestParseTmpfs(t *testing.T) {
-	got, err := parseTmpfs([]string{"/t", "/t/x:size=64m,mode=755,ro,noexec"})
+	got, err := parseTmpfs([]string{"/t", "/t/x:size=64m,mode=755,ro,exec,dev,uid=33,nr_inodes=10"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []sandbox.Mount{
-		{Kind: sandbox.Tmpfs, Target: "/t", Mode: 0o1777}, {Kind: sandbox.Tmpfs, Target: "/t/x", Mode: 0o755, Size: 64 << 20, ReadOnly: true},
+		{Kind: sandbox.Tmpfs, Target: "/t", Mode: 0o1777, NoExec: true, NoDev: true},
+		{
+			Kind: sandbox.Tmpfs, Target: "/t/x", Mode: 0o755, Size: 64 << 20, ReadOnly: true,
+			Options: []string{"uid=33", "nr_inodes=10"},
+		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 	for in, wantErr := range map[string]string{
-		"t": "absolute", "/": "below /", "/t:mode=9": "octal", "/t:size=x": "size", "/t:exec": `option "exec"`,
+		"t": "absolute", "/": "below /", "/t:mode=9": "octal", "/t:size=x": "size", "/t:bogus": `option "bogus"`, "/t:uid=x": "number",
 	} {
 		_, err := parseTmpfs([]string{in})
 		checkErr(t, err, wantErr)
 	}
+}
+
+func TestParseMounts(t *testing.T) {
+	dir := t.TempDir()
+	for _, tt := range []struct {
+		name, in string
+		want     sandbox.Mount
+		err      string
+	}{
+		{"bind", "type=bind,source=" + dir + ",target=/v", sandbox.Mount{Source: dir, Target: "/v", Recursive: true}, ""},
+		{"short names", "type=bind,src=" + dir + ",dst=/v/,ro", sandbox.Mount{Source: dir, Target: "/v", Recursive: true, ReadOnly: true}, ""},
+		{"said to be writable", "type=bind,src=" + dir + ",dst=/v,readonly=false", sandbox.Mount{Source: dir, Target: "/v", Recursive: true}, ""},
+		{"alone", "type=bind,src=" + dir + ",destination=/v,bind-recursive=disabled", sandbox.Mount{Source: dir, Target: "/v"}, ""},
+		{"tmpfs", "type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=700", sandbox.Mount{
+			Kind: sandbox.Tmpfs, Target: "/t", Size: 1 << 20, Mode: 0o700, NoExec: true, NoDev: true,
+		}, ""},
+		{"no source", "type=bind,dst=/v", sandbox.Mount{}, "source is missing"},
+		{"source that is not there", "type=bind,src=/no/such,dst=/v", sandbox.Mount{}, "bind source path does not exist: /no/such"},
+		{"relative source", "type=bind,src=rel,dst=/v", sandbox.Mount{}, "absolute"},
+		{"no target", "type=tmpfs", sandbox.Mount{}, "target is missing"},
+		{"relative target", "type=tmpfs,dst=t", sandbox.Mount{}, "absolute"},
+		{"root", "type=tmpfs,dst=/", sandbox.Mount{}, "below /"},
+		{"tmpfs with a source", "type=tmpfs,src=/x,dst=/t", sandbox.Mount{}, "a tmpfs has none"},
+		{"option of another type", "type=bind,src=/,dst=/v,tmpfs-size=1m", sandbox.Mount{}, "only a mount of type tmpfs"},
+		{"volume", "src=data,dst=/v", sandbox.Mount{}, "type volume: unsupported yet"},
+		{"unknown type", "type=bogus,dst=/v", sandbox.Mount{}, `type "bogus"`},
+		{"unknown key", "type=tmpfs,dst=/v,bogus=1", sandbox.Mount{}, `unexpected key "bogus"`},
+		{"no value", "type=tmpfs,dst", sandbox.Mount{}, "key=value"},
+		{"bad boolean", "type=bind,src=/,dst=/v,ro=maybe", sandbox.Mount{}, "true or false"},
+		{"bad mode", "type=tmpfs,dst=/t,tmpfs-mode=9", sandbox.Mount{}, "octal"},
+		{"shared", "type=bind,src=/,dst=/v,bind-propagation=shared", sandbox.Mount{}, "unsupported"},
+		{"bad quotes", `type=tmpfs,"dst=/t`, sandbox.Mount{}, "invalid"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := parseMounts([]string{tt.in})
+			if tt.err != "" {
+				checkErr(t, err, tt.err)
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]sandbox.Mount{tt.want}, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestCheckTargets(t *testing.T) {
+	same := []sandbox.Mount{{Source: "/a", Target: "/v"}, {Source: "/a", Target: "/v"}}
+	if err := checkTargets(same); err != nil {
+		t.Error(err)
+	}
+	checkErr(t, checkTargets([]sandbox.Mount{{Source: "/a", Target: "/v"}, {Source: "/b", Target: "/v"}}), "duplicate mount point: /v")
+	checkErr(t, checkTargets([]sandbox.Mount{{Source: "/a", Target: "/v"}, {Kind: sandbox.Tmpfs, Target: "/v"}}), "duplicate mount point: /v")
 }
 
 func TestRunRefuses(t *testing.T) {

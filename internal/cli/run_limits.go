@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -179,4 +180,13 @@ func parseAddHost(s string) (sandbox.HostIP, error) {
 		}
 	}
 	return sandbox.HostIP{Host: host, IP: ip}, nil
+}
+
+// checkCPUs refuses processors that this machine does not have.
+func checkCPUs(cpus string) error {
+	n := runtime.NumCPU()
+	if want, err := strconv.ParseFloat(cpus, 64); err == nil && want > float64(n) {
+		return fmt.Errorf("--cpus %s: %w: range of CPUs is from 0.01 to %d.00, as there are only %d CPUs available", cpus, errs.ErrInvalid, n, n)
+	}
+	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/mica-build/mica/errs"
@@ -67,7 +66,7 @@ func parseBind(source, rest string) (sandbox.Mount, error) {
 // there, as docker does.
 func makeSources(mounts []sandbox.Mount) error {
 	for _, m := range mounts {
-		if m.Kind != sandbox.Bind {
+		if m.Kind != sandbox.Bind || m.SourceFile != nil {
 			continue
 		}
 		if _, err := os.Stat(m.Source); errors.Is(err, fs.ErrNotExist) {
@@ -80,45 +79,4 @@ func makeSources(mounts []sandbox.Mount) error {
 		}
 	}
 	return nil
-}
-
-// parseTmpfs reads --tmpfs: "/path[:size=64m,mode=1777]".
-func parseTmpfs(list []string) ([]sandbox.Mount, error) {
-	var out []sandbox.Mount
-	for _, s := range list {
-		target, options, _ := strings.Cut(s, ":")
-		m := sandbox.Mount{Kind: sandbox.Tmpfs, Target: path.Clean(target), Mode: 0o1777}
-		if !path.IsAbs(target) || m.Target == "/" {
-			return nil, fmt.Errorf("--tmpfs %q: %w: it is an absolute path below /", s, errs.ErrInvalid)
-		}
-		for o := range strings.SplitSeq(options, ",") {
-			if err := tmpfsOption(&m, o); err != nil {
-				return nil, fmt.Errorf("--tmpfs %q: %w", s, err)
-			}
-		}
-		out = append(out, m)
-	}
-	return out, nil
-}
-
-func tmpfsOption(m *sandbox.Mount, o string) (err error) {
-	key, value, _ := strings.Cut(o, "=")
-	switch key {
-	case "size":
-		m.Size, err = parseSize("size", value)
-		return err
-	case "mode":
-		mode, err := strconv.ParseUint(value, 8, 12)
-		if err != nil {
-			return fmt.Errorf("mode %q: %w: it is octal", value, errs.ErrInvalid)
-		}
-		m.Mode = uint32(mode)
-		return nil
-	case "ro":
-		m.ReadOnly = true
-		return nil
-	case "", "rw", "nosuid", "nodev", "noexec": // how they are anyway
-		return nil
-	}
-	return fmt.Errorf("option %q: %w", o, errs.ErrUnsupported)
 }

@@ -28,9 +28,10 @@ type Config struct {
 	Hosts        []byte // /etc/hosts
 	Resolv       []byte // /etc/resolv.conf
 	ReadonlyRoot bool
-	Files        []File // shown read-only
-	SharedProc   bool   // /proc is the one outside
-	NoDevices    bool   // root and binds are mounted nodev
+	Files        []File
+	OwnFiles     bool // the process may write to /etc/hosts and /etc/resolv.conf
+	SharedProc   bool // /proc is the one outside
+	NoDevices    bool // root and binds are mounted nodev
 	Insecure     bool
 	ShmSize      int64
 	Mounts       []Mount
@@ -66,12 +67,15 @@ type Mount struct {
 	// Recursive says that ReadOnly concerns mounts below the source too.
 	Recursive bool
 	Data      []string // tmpfs: options, key=value
+	NoExec    bool     // tmpfs
+	NoDev     bool     // tmpfs
 }
 
 // A File is a file with content of ours.
 type File struct {
-	Target string
-	Data   []byte
+	Target   string
+	Data     []byte
+	Writable bool // by the process, for as long as it runs
 }
 
 // CgroupView is what /sys/fs/cgroup shows.

@@ -113,7 +113,7 @@ func (w *world) mountFiles() error {
 		if err != nil {
 			return err
 		}
-		if err := w.bind(fd, "/etc/"+name, true, uint64(nosuid|nodev|noexec|rdonly), false); err != nil {
+		if err := w.bind(fd, "/etc/"+name, true, fileAttr(w.c.OwnFiles), false); err != nil {
 			return err
 		}
 	}
@@ -126,11 +126,20 @@ func (w *world) mountFiles() error {
 		if err != nil {
 			return err
 		}
-		if err := w.bind(fd, f.Target, true, uint64(nosuid|nodev|noexec|rdonly), false); err != nil {
+		if err := w.bind(fd, f.Target, true, fileAttr(f.Writable), false); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// fileAttr is how a file of ours is mounted.
+func fileAttr(writable bool) uint64 {
+	attr := nosuid | nodev | noexec
+	if !writable {
+		attr |= rdonly
+	}
+	return uint64(attr)
 }
 
 // ProcAdvice is what to do where no proc can be mounted.

@@ -26,6 +26,12 @@ func (w *world) mountOne(m *Mount, i int) error {
 		if m.ReadOnly {
 			attr |= rdonly
 		}
+		if m.NoExec {
+			attr |= noexec
+		}
+		if m.NoDev {
+			attr |= nodev
+		}
 		fd, err := newFS("tmpfs", attr, m.Data...)
 		if err != nil {
 			return err
