@@ -25,7 +25,7 @@ const (
 	KeepFor = 30 * 24 * time.Hour
 	// slack is how many more there may be before a build that only looked takes
 	// the time to remove some.
-	slack = 20
+	slack = Keep
 )
 
 // KeptKey is the key of the cache record that keeps the root filesystem of a

@@ -58,9 +58,11 @@ func runWhy(a *app, spec string, args []string) error {
 	if spec != "" {
 		return format.Rows(a.stdout, spec, "{{.Step}}\t{{.Cause}}\t{{.Name}}", whyRows(list))
 	}
-	if len(list) == 0 {
+	switch {
+	case len(list) == 0 && len(args) == 2:
+		fmt.Fprintln(a.stdout, "It did not run: it came from the cache.")
+	case len(list) == 0:
 		fmt.Fprintln(a.stdout, "Nothing ran: "+nothingRan(b))
-		return nil
 	}
 	for _, x := range list {
 		printWhy(a.stdout, x)
