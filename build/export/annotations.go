@@ -92,9 +92,13 @@ func parsePlace(s string) (string, *image.Platform, error) {
 	if !ok {
 		return name, nil, nil
 	}
-	p, err := platforms.Parse(strings.TrimSuffix(plat, "]"))
+	plat, ok = strings.CutSuffix(plat, "]")
+	if !ok {
+		return "", nil, fmt.Errorf("place %q: %w: the platform has no ] at its end", s, errs.ErrInvalid)
+	}
+	p, err := platforms.Parse(plat)
 	if err != nil {
-		return "", nil, fmt.Errorf("platform of place %q: %w", s, err)
+		return "", nil, fmt.Errorf("platform of place %q: %w: %w", s, errs.ErrInvalid, err)
 	}
 	return name, &p, nil
 }
