@@ -26,6 +26,9 @@ func change(c *image.Config, lines []string) error {
 			return badChange(line, err)
 		}
 		for _, node := range ast.AST.Children {
+			if strings.EqualFold(node.Value, "FROM") {
+				return badChange(line, errors.New("FROM does not change the config"))
+			}
 			cmd, err := instructions.ParseCommand(node)
 			if err != nil {
 				return badChange(line, err)

@@ -56,9 +56,6 @@ func newImagesCmd(a *app, use string) *cobra.Command {
 const formatHelp = `"table", "table TEMPLATE", "json", or a Go template for each line`
 
 func runImages(ctx context.Context, a *app, o imagesOptions) error {
-	if o.quiet && o.format != "" && o.format != "table" {
-		return errors.New("--quiet and --format exclude each other")
-	}
 	if o.tree {
 		return withHint(errors.New("--tree: mica has only the table of names"), "`inspect --platform` shows what an image has for a platform.")
 	}
@@ -84,7 +81,7 @@ func runImages(ctx context.Context, a *app, o imagesOptions) error {
 // spec is the format to print with: the flag's, the user's, or the table.
 func (o imagesOptions) spec(a *app) (string, error) {
 	switch {
-	case o.quiet:
+	case o.quiet && (o.format == "" || o.format == "table"):
 		return "{{.ID}}", nil
 	case o.format != "":
 		return o.format, nil
@@ -130,17 +127,12 @@ type imageRow struct {
 }
 
 // rows has a line for each name of each image, and for each digest where
-// digests are asked for. -q shows each image once.
+// digests are asked for: with -q too, so that lines can be counted.
 func (o imagesOptions) rows(list []engine.Image, spec string, now time.Time) []imageRow {
 	digests := o.digests || strings.Contains(spec, ".Digest")
 	var rows []imageRow
 	for _, m := range list {
-		base := o.row(m, now)
-		if o.quiet {
-			rows = append(rows, base)
-			continue
-		}
-		rows = append(rows, nameRows(m, base, digests)...)
+		rows = append(rows, nameRows(m, o.row(m, now), digests)...)
 	}
 	return rows
 }

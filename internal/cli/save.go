@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -59,6 +60,11 @@ func runSave(ctx context.Context, a *app, o saveOptions, names []string) error {
 // no file, a pipe or /dev/stdout, is written to as it is.
 func writeFile(path string, write func(io.Writer) error) error {
 	info, err := os.Stat(path)
+	if dir := filepath.Dir(path); err != nil {
+		if _, err := os.Stat(dir); err != nil {
+			return fmt.Errorf("output file: %w", err)
+		}
+	}
 	if err != nil || info.Mode().IsRegular() {
 		if real, err := filepath.EvalSymlinks(path); err == nil {
 			path = real
