@@ -351,11 +351,12 @@ func (c *cache) byUse() []CacheEntry {
 	return list
 }
 
-// total is what the cache takes beside images.
+// total is what the cache takes beside images: also layers that builds are just
+// making, but not those that nothing needs, which go with any prune.
 func (c *cache) total() (n int64) {
-	for id := range c.users {
-		if !c.held[id] {
-			n += c.weight[id]
+	for id, size := range c.weight {
+		if !c.held[id] && (c.users[id] > 0 || c.pinned[id]) {
+			n += size
 		}
 	}
 	for _, x := range c.entries {

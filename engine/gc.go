@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/mica-build/mica/store"
 )
 
 // A GC keeps the build cache within bounds while and after builds run. Its zero
@@ -71,11 +73,12 @@ func isCheap(c CacheEntry) bool {
 // stateName is where a reading is kept in the store.
 const stateName = "gc"
 
-// A reading is how large the build cache was at a time, and how much was free
-// then: what is written until the next one shows in the free space.
+// A reading is how large the build cache was when it was looked at, and what
+// was added since then, by whomever.
 type reading struct {
-	Used, Free int64
-	At         time.Time
+	Used   int64
+	Layers int // so many there are, if nobody was killed before he could say so
+	At     time.Time
 }
 
 // A Collector keeps the build cache of an engine within the bounds of a GC.
@@ -84,6 +87,8 @@ type Collector struct {
 	engine *Engine
 	now    func() time.Time
 
+	mu   sync.Mutex
+	news []store.LayerID // not counted yet
 	wake chan struct{}
 	quit chan struct{}
 	done sync.WaitGroup
@@ -96,17 +101,20 @@ func NewCollector(g GC) *Collector {
 	return &Collector{gc: g, now: time.Now, wake: make(chan struct{}, 1), quit: make(chan struct{})}
 }
 
-// Committed says that something was published: it is time for a look, which
+// Committed says that a layer was published: it is time for a look, which
 // happens in the background. It is made for store.Options.Committed.
-func (c *Collector) Committed() {
+func (c *Collector) Committed(id store.LayerID) {
+	c.mu.Lock()
+	c.news = append(c.news, id)
+	c.mu.Unlock()
 	select {
 	case c.wake <- struct{}{}:
 	default:
 	}
 }
 
-// Start lets the collector work on e. Without Off that costs a system call for each
-// layer that is committed, unless a bound is near.
+// Start lets the collector work on e. It measures each layer that is committed, and
+// looks at all of the cache when that says that a bound is exceeded.
 func (c *Collector) Start(e *Engine) {
 	if c.gc.Off || c.engine != nil {
 		return
@@ -161,12 +169,13 @@ func (c *Collector) collect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r, ok, err := c.count(ctx)
+	if err != nil {
+		return err
+	}
 	reserved, most, least := c.gc.bounds(size)
-	if r, ok := c.last(); ok {
-		used := r.Used + max(r.Free-free, 0) // at most
-		if used <= reserved || free >= least && (most == 0 || used <= most) {
-			return nil
-		}
+	if ok && (r.Used <= reserved || free >= least && (most == 0 || r.Used <= most)) {
+		return nil
 	}
 	for _, p := range c.gc.policies(size, c.now()) {
 		gone, _, err := c.engine.PruneCache(ctx, p)
@@ -178,29 +187,63 @@ func (c *Collector) collect(ctx context.Context) error {
 	return c.remember(ctx)
 }
 
-// last is the last reading, by whatever process, unless it is too old.
-func (c *Collector) last() (reading, bool) {
-	raw, err := c.engine.store.State(stateName)
-	var r reading
+// count adds what was committed to the last reading, by whatever process it is.
+// It is not to be relied on if it is old, or there are more layers than it counts.
+func (c *Collector) count(ctx context.Context) (r reading, ok bool, err error) {
+	c.mu.Lock()
+	news := c.news
+	c.news = nil
+	c.mu.Unlock()
+	s := c.engine.store
+	added := int64(0)
+	for _, id := range news {
+		n, err := s.Weigh(ctx, id)
+		if err != nil {
+			return r, false, err
+		}
+		added += n
+	}
+	unlock, err := s.Lock(ctx, stateName)
+	if err != nil {
+		return r, false, err
+	}
+	defer unlock()
+	raw, err := s.State(stateName)
 	if err != nil || json.Unmarshal(raw, &r) != nil {
-		return r, false
+		return r, false, nil
+	}
+	r.Used += added
+	r.Layers += len(news)
+	layers, err := s.CountLayers()
+	if err != nil {
+		return r, false, err
 	}
 	age := c.now().Sub(r.At)
-	return r, age >= 0 && age < 24*time.Hour
+	return r, layers <= r.Layers && age >= 0 && age < 24*time.Hour, c.write(r)
 }
 
-func (c *Collector) remember(ctx context.Context) error {
-	now, err := c.engine.lookAtCache(ctx, nil)
-	if err != nil {
-		return err
-	}
-	_, free, err := c.engine.disk()
-	if err != nil {
-		return err
-	}
-	raw, err := json.Marshal(reading{now.total(), free, c.now()})
+func (c *Collector) write(r reading) error {
+	raw, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
 	return c.engine.store.PutState(stateName, raw)
+}
+
+// remember makes a new reading.
+func (c *Collector) remember(ctx context.Context) error {
+	unlock, err := c.engine.store.Lock(ctx, stateName)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	layers, err := c.engine.store.CountLayers()
+	if err != nil {
+		return err
+	}
+	now, err := c.engine.lookAtCache(ctx, nil)
+	if err != nil {
+		return err
+	}
+	return c.write(reading{now.total(), layers, c.now()})
 }

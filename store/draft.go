@@ -83,7 +83,7 @@ func (d *Draft) commit(ctx context.Context, m layerMeta) (Layer, error) {
 	}
 	d.done = true
 	if s.options.Committed != nil {
-		s.options.Committed()
+		s.options.Committed(id)
 	}
 	return m.layer(id, s.path("layers", string(id))), nil
 }

@@ -52,7 +52,7 @@ type Options struct {
 	Durable bool
 	// Committed, if not nil, is called after each layer that was published. It
 	// must not wait for the store.
-	Committed func()
+	Committed func(LayerID)
 }
 
 // Open opens the store at root and makes it when it is not there. A directory

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -35,6 +36,27 @@ func (s *Store) Layers(ctx context.Context) ([]Layer, error) {
 		out = append(out, l)
 	}
 	return out, nil
+}
+
+// Weigh is what the layer id takes on disk, as Layers says; 0 if it is gone.
+func (s *Store) Weigh(ctx context.Context, id LayerID) (int64, error) {
+	l, err := s.byID(id)
+	if errors.Is(err, errs.ErrNotFound) {
+		return 0, nil
+	}
+	if err == nil && l.Usage < 0 {
+		l.Usage, err = s.weigh(ctx, id, filepath.Dir(l.Dir))
+	}
+	if err != nil {
+		return 0, fmt.Errorf("measure layer %s: %w", id, err)
+	}
+	return l.Usage, nil
+}
+
+// CountLayers is how many layers there are.
+func (s *Store) CountLayers() (int, error) {
+	entries, err := os.ReadDir(s.path("layers"))
+	return len(entries), err
 }
 
 // weigh measures a layer and remembers the result, if that is possible.
