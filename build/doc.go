@@ -7,6 +7,10 @@
 // archive or files (package export). A build whose inputs are all as they were
 // in an earlier one is answered from a memo, before any of that (memo.go).
 //
+// What a build did goes on record (journal.go, package history), which explains
+// why steps ran (dryrun.go tells before) and keeps what a failed one left, for
+// Builder.Shell.
+//
 // A Builder may be used concurrently; so may any number of processes on one
 // store.
 package build
