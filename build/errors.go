@@ -29,6 +29,7 @@ const snippetMargin = 2
 
 func newSourceError(err error, src *errdefs.Source) error {
 	e := &SourceError{Err: err, File: src.Info.GetFilename()}
+	lines := strings.Split(string(bytes.TrimRight(src.Info.GetData(), "\n")), "\n")
 	marked := map[int]bool{}
 	for _, r := range src.Ranges {
 		from, to := int(r.GetStart().GetLine()), int(r.GetEnd().GetLine())
@@ -42,14 +43,14 @@ func newSourceError(err error, src *errdefs.Source) error {
 			e.Start = from
 		}
 		e.End = max(e.End, to)
-		for l := from; l <= to; l++ {
+		for l := from; l <= min(to, len(lines)); l++ {
 			marked[l] = true
 		}
 	}
 	if e.Start == 0 {
 		return err
 	}
-	for i, text := range strings.Split(string(bytes.TrimRight(src.Info.GetData(), "\n")), "\n") {
+	for i, text := range lines {
 		n := i + 1
 		if n >= e.Start-snippetMargin && n <= e.End+snippetMargin {
 			e.Snippet = append(e.Snippet, SourceLine{Number: n, Text: strings.TrimRight(text, "\r"), Marked: marked[n]})
@@ -58,6 +59,7 @@ func newSourceError(err error, src *errdefs.Source) error {
 	return e
 }
 
+// Unwrap gives the cause.
 func (e *SourceError) Unwrap() error { return e.Err }
 
 // Error is the place, the snippet and the cause.
