@@ -7,7 +7,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X github.com/mica-build/mica/internal/cli.version=$(VERSION)
 
 # What the tests call besides Go, as command:package.
-TEST_TOOLS := busybox:busybox-static git:git xz:xz-utils file:file
+TEST_TOOLS := busybox:busybox-static newuidmap:uidmap pasta:passt git:git xz:xz-utils file:file
 RACE_TOOLS := $(TEST_TOOLS) gcc:gcc
 
 # Tests take long where the kernel does: two minutes say nothing yet.

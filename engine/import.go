@@ -81,7 +81,7 @@ func (e *Engine) importLayer(ctx context.Context, r io.Reader) (store.Layer, err
 		return none, err
 	}
 	defer d.Discard()
-	if _, err := layer.Apply(ctx, plain, d.Dir, layer.ApplyOptions{}); err != nil {
+	if _, err := layer.Apply(ctx, plain, d.Dir, layer.ApplyOptions{NoOwner: layer.SingleID()}); err != nil {
 		return none, fmt.Errorf("import: %w", err)
 	}
 	l, err := d.Commit(ctx)

@@ -3,6 +3,7 @@ package cli
 import (
 	"archive/tar"
 	"context"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +18,7 @@ import (
 	"github.com/mica-build/mica/internal/testenv"
 	"github.com/mica-build/mica/registry/server"
 	"github.com/mica-build/mica/sandbox"
+	"github.com/mica-build/mica/sandbox/rootless"
 )
 
 // TestMain makes the test binary be mica, also under the name of docker, where
@@ -24,9 +26,12 @@ import (
 func TestMain(m *testing.M) {
 	sandbox.Init()
 	mica := func() {
+		if mode := os.Getenv(testModeEnv); mode != "" && os.Geteuid() == 0 && rootless.Inside() == "" {
+			becomeUser(mode)
+		}
 		os.Exit(Main(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr))
 	}
-	testscript.Main(m, map[string]func(){"mica": mica, "docker": mica})
+	testscript.Main(m, map[string]func(){"mica": mica, "docker": mica, "as-user": asUserMain})
 }
 
 // TestScript runs the scripts of testdata/script, each with a store of its own.
@@ -38,9 +43,18 @@ func TestMain(m *testing.M) {
 //	registry [USER:PASSWORD]
 //	                 starts an empty registry and sets REGISTRY to its host:port
 //
+// and the conditions [rootless]: mica runs without privileges, and [single]:
+// its user has no further users.
+//
 // With UPDATE_SCRIPTS=1 in the environment, what cmp compares with is rewritten.
 func TestScript(t *testing.T) {
 	testenv.Root(t)
+	runScripts(t, "")
+}
+
+// runScripts runs the scripts as root, or (see asUser) as a user without
+// privileges. The script's own commands are root's in any case.
+func runScripts(t *testing.T, mode string) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
@@ -49,7 +63,21 @@ func TestScript(t *testing.T) {
 			e.Setenv("MICA_ROOT", filepath.Join(e.WorkDir, ".store"))
 			e.Setenv("DOCKER_CONFIG", filepath.Join(e.WorkDir, ".docker"))
 			e.Setenv("TZ", "UTC")
-			return nil
+			if mode == "" {
+				return nil
+			}
+			e.Setenv(testModeEnv, mode)
+			e.Setenv("HOME", e.WorkDir)
+			return giveToUser(e.WorkDir)
+		},
+		Condition: func(c string) (bool, error) {
+			switch c {
+			case "rootless":
+				return mode != "", nil
+			case "single":
+				return mode == "single", nil
+			}
+			return false, fmt.Errorf("unknown condition %s", c)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"mktar": mktar, "registry": registry},
 	})
