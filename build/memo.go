@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"sync"
 
@@ -130,19 +131,26 @@ func (s *session) recall(ctx context.Context) (*Result, bool, error) {
 	if err != nil {
 		return nil, false, nil
 	}
-	var m memo
-	if json.Unmarshal(raw, &m) != nil || !s.holds(ctx, &m) {
+	m, ok := decodeMemo(raw)
+	if !ok || !s.holds(ctx, m) {
 		return nil, false, nil
 	}
-	s.replay(&m)
+	s.replay(m)
 	if err := s.name(ctx, s.outs[0].names, m.Root); err != nil {
 		return nil, false, err
 	}
-	s.journal.same(ctx, &m)
+	s.journal.same(ctx, m)
 	return &Result{
 		ImageID: m.ImageID, Digest: m.Root.Digest, Descriptor: m.Root, Names: m.Names,
 		Metadata: m.Metadata, Warnings: m.Warnings,
 	}, true, nil
+}
+
+// decodeMemo reads a memo; one that is damaged is none.
+func decodeMemo(raw []byte) (*memo, bool) {
+	m := new(memo)
+	err := json.Unmarshal(raw, m)
+	return m, err == nil && !slices.Contains(m.Vertexes, nil)
 }
 
 // holds checks a memo against the store and the files of today. Files changed

@@ -283,6 +283,9 @@ func finishConfig(t Target, layers []imageLayer) ([]byte, *time.Time, error) {
 	if err := json.Unmarshal(t.Config, &fields); err != nil {
 		return nil, nil, fmt.Errorf("image config: %w: %w", errs.ErrInvalid, err)
 	}
+	if fields == nil {
+		return nil, nil, fmt.Errorf("image config: null: %w", errs.ErrInvalid)
+	}
 	var history []image.History
 	if raw, ok := fields["history"]; ok {
 		if err := json.Unmarshal(raw, &history); err != nil {
