@@ -2,8 +2,11 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/store"
@@ -37,7 +40,7 @@ func (e *Engine) Remove(ctx context.Context, name string, force bool) ([]Removed
 	}
 	var done []Removed
 	for _, r := range refs {
-		if err := e.store.Untag(ctx, r, false); err != nil {
+		if err := e.withRoom(ctx, func() error { return e.store.Untag(ctx, r, false) }); err != nil {
 			return done, err
 		}
 		done = append(done, Removed{Untagged: Familiar(r)})
@@ -52,11 +55,24 @@ func (e *Engine) delete(ctx context.Context, m Image) ([]Removed, error) {
 		done = append(done, Removed{Untagged: Familiar(r)})
 	}
 	for _, t := range m.Targets {
-		if err := e.store.Forget(ctx, t.Digest); err != nil {
+		if err := e.withRoom(ctx, func() error { return e.store.Forget(ctx, t.Digest) }); err != nil {
 			return nil, err
 		}
 	}
 	return append(done, Removed{Deleted: m.ID.String()}), nil
+}
+
+// withRoom does what makes room in the end, but needs a little of it first: on a
+// full disk garbage is collected before.
+func (e *Engine) withRoom(ctx context.Context, f func() error) error {
+	err := f()
+	if !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
+		return err
+	}
+	if _, cerr := e.Collect(ctx); cerr != nil {
+		return errors.Join(err, cerr)
+	}
+	return f()
 }
 
 // oneRepository says whether the image has at most one tag, and no digest of
