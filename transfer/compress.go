@@ -1,6 +1,3 @@
-// Package transfer prepares images for leaving the store: layers that are kept
-// as trees are written out compressed, and what they became is remembered, so
-// that the next push or save compresses nothing.
 package transfer
 
 import (
@@ -22,21 +19,16 @@ import (
 	"github.com/mica-build/mica/store"
 )
 
-// Options say how layers are compressed.
-type Options struct {
-	// Kind is "gzip", "zstd" or "" for none.
-	Kind string
-	// Level of the compressor; 0 is its default.
-	Level int
-	// Force compresses layers anew that are compressed already, such as those
-	// of a pulled base image.
-	Force bool
-}
-
 // Compress gives an image like root whose layers are compressed. Blobs and
 // manifests are in st, kept by this process's lease. An image with nothing to
-// compress is returned as it is. It is safe for concurrent use.
+// compress is returned as it is. A Kind that mica does not write is
+// errs.ErrUnsupported. It is safe for concurrent use.
 func Compress(ctx context.Context, st *store.Store, root image.Descriptor, o Options) (image.Descriptor, error) {
+	switch o.Kind {
+	case "", "gzip", "zstd":
+	default:
+		return root, fmt.Errorf("compress layers as %q: %w", o.Kind, errs.ErrUnsupported)
+	}
 	if image.IsIndex(root.MediaType) {
 		return compressIndex(ctx, st, root, o)
 	}
@@ -92,8 +84,7 @@ func compressIndex(ctx context.Context, st *store.Store, root image.Descriptor, 
 			return root, err
 		}
 		changed = changed || n.Digest != d.Digest
-		d.Digest, d.Size = n.Digest, n.Size
-		x.Manifests[i] = d
+		x.Manifests[i] = replaced(d, n)
 	}
 	if !changed {
 		return root, nil
@@ -111,8 +102,14 @@ func rewrite(ctx context.Context, st *store.Store, d image.Descriptor, v any) (i
 	if err != nil {
 		return d, err
 	}
-	d.Digest, d.Size = n.Digest, n.Size
-	return d, nil
+	return replaced(d, n), nil
+}
+
+// replaced is d for other bytes: what it says of them stays, but for a copy of
+// the old ones.
+func replaced(d, n image.Descriptor) image.Descriptor {
+	d.Digest, d.Size, d.Data = n.Digest, n.Size, nil
+	return d
 }
 
 // mediaType is a layer type with another compression, in the same family.
@@ -144,17 +141,17 @@ func compressLayer(ctx context.Context, st *store.Store, d image.Descriptor, o O
 	}
 	defer unlock()
 	if n, ok := recall(ctx, st, memo); ok {
-		d.MediaType, d.Digest, d.Size = want, n.Digest, n.Size
-		return d, nil
+		d.MediaType = want
+		return replaced(d, n), nil
 	}
 	n, err := write(ctx, st, d, want, o)
 	if err != nil {
 		return d, fmt.Errorf("compress layer %s: %w", d.Digest, err)
 	}
-	d.MediaType, d.Digest, d.Size = want, n.Digest, n.Size
 	// Only time is lost when the memo cannot be written.
 	_ = st.PutState(memo, []byte(n.Digest.String()+" "+strconv.FormatInt(n.Size, 10)))
-	return d, nil
+	d.MediaType = want
+	return replaced(d, n), nil
 }
 
 // recall finds what an earlier process made of the layer, if it is still there.
@@ -222,34 +219,4 @@ func pack(w io.Writer, r io.Reader, o Options) error {
 		return err
 	}
 	return c.Close()
-}
-
-// ParseOptions reads the attributes compression, compression-level and
-// force-compression of an output; fallback is the kind when none is named.
-func ParseOptions(attrs map[string]string, fallback string) (Options, error) {
-	o := Options{Kind: fallback}
-	switch c := attrs["compression"]; c {
-	case "":
-	case "gzip", "zstd":
-		o.Kind = c
-	case "uncompressed":
-		o.Kind = ""
-	default:
-		return o, fmt.Errorf("compression %q: %w: use uncompressed, gzip or zstd", c, errs.ErrUnsupported)
-	}
-	if l := attrs["compression-level"]; l != "" {
-		n, err := strconv.Atoi(l)
-		if err != nil || n < 0 || n > 22 || o.Kind == "gzip" && n > 9 {
-			return o, fmt.Errorf("compression-level %q: %w", l, errs.ErrInvalid)
-		}
-		o.Level = n
-	}
-	if f := attrs["force-compression"]; f != "" {
-		b, err := strconv.ParseBool(f)
-		if err != nil {
-			return o, fmt.Errorf("force-compression %q: %w", f, errs.ErrInvalid)
-		}
-		o.Force = b
-	}
-	return o, nil
 }
