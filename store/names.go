@@ -343,6 +343,9 @@ func (s *Store) compactNames() error {
 	if err == nil {
 		err = fault.Rename(next, s.path("names.log"))
 	}
+	if err == nil {
+		err = s.sync() // or a later append, to a file that has no name yet, is lost
+	}
 	if err != nil {
 		os.Remove(next)
 		return err

@@ -45,5 +45,9 @@ func (s *Store) replace(ctx context.Context, path string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	return atomicfile.Write(path, data, atomicfile.Options{TempDir: tmp, Perm: 0o600, Sync: s.options.Durable})
+	err = atomicfile.Write(path, data, atomicfile.Options{TempDir: tmp, Perm: 0o600, Sync: s.options.Durable})
+	if err == nil {
+		err = s.sync() // also of directories that were made for it
+	}
+	return err
 }
