@@ -20,6 +20,7 @@ import (
 	"github.com/mica-build/mica/build/history"
 	"github.com/mica-build/mica/build/op"
 	"github.com/mica-build/mica/build/solve"
+	"github.com/mica-build/mica/internal/redact"
 	"github.com/mica-build/mica/store"
 )
 
@@ -32,6 +33,7 @@ type journal struct {
 	reads   *history.Reads
 	rec     *history.Recorder // nil before begin, and for what is not recorded
 
+	mask   redact.Mask // values that must not be written down
 	mu     sync.Mutex
 	layers []store.LayerID // that steps made
 	failed digest.Digest   // the step whose command failed
@@ -70,6 +72,7 @@ func (j *journal) begin() {
 		j.s.b.o.Log.Warn("this build is not recorded", "error", err)
 		return
 	}
+	rec.Mask = &j.mask
 	j.rec = rec
 }
 
@@ -99,7 +102,7 @@ func (j *journal) end(ctx context.Context, res *Result, err error) {
 	case ctx.Err() != nil:
 		b.State, b.Error = history.Canceled, context.Cause(ctx).Error()
 	default:
-		b.State, b.Error = history.Failed, err.Error()
+		b.State, b.Error = history.Failed, j.mask.String(err.Error())
 		b.FailedStep = j.rec.Number(j.failed)
 	}
 	b.Sizes = j.sizes()

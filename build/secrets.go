@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 
 	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/internal/redact"
 )
 
 // maxSecret is the size that BuildKit allows a secret.
@@ -60,6 +61,21 @@ func (m secrets) Secret(_ context.Context, id string) ([]byte, error) {
 		return nil, fmt.Errorf("environment variable %s: %w", s.Env, errs.ErrNotFound)
 	}
 	return []byte(v), nil
+}
+
+// heard are secrets whose values get known to a mask when a step reads them.
+type heard struct {
+	secrets
+	mask *redact.Mask
+}
+
+// Secret implements source.Secrets.
+func (h heard) Secret(ctx context.Context, id string) ([]byte, error) {
+	v, err := h.secrets.Secret(ctx, id)
+	if err == nil {
+		h.mask.Add(v)
+	}
+	return v, err
 }
 
 // readSecret reads a secret's file, whose size may have changed or be unknown:

@@ -60,10 +60,11 @@ func (b *Builder) newSession(r *Request) (*session, error) {
 	s.ledger = newLedger(b.store)
 	s.images = newImages(s)
 	s.indexes = newIndexes(b.store)
-	secrets, err := newSecrets(r.Secrets)
+	given, err := newSecrets(r.Secrets)
 	if err != nil {
 		return nil, err
 	}
+	secrets := heard{given, &s.journal.mask}
 	agents, err := newAgents(r.SSH)
 	if err != nil {
 		return nil, err

@@ -15,11 +15,16 @@ import (
 
 	"github.com/mica-build/mica/internal/atomicfile"
 	"github.com/mica-build/mica/internal/lockfile"
+	"github.com/mica-build/mica/internal/redact"
 )
 
 // A Recorder writes one build down while it runs. What cannot be written is left
 // out. A nil *Recorder records nothing.
 type Recorder struct {
+	// Mask knows the secrets that must not get into the logs; nil is none. It is
+	// set before the first Status.
+	Mask *redact.Mask
+
 	h    *History
 	id   ID
 	lock *lockfile.Lock
@@ -34,7 +39,24 @@ type Recorder struct {
 // stepLog is the file of what one step wrote. It stays open until the step ends.
 type stepLog struct {
 	f    *os.File
+	w    *redact.Writer // to f
 	size int64
+}
+
+// Write is what w writes to.
+func (l *stepLog) Write(b []byte) (int, error) {
+	n, err := l.f.Write(b)
+	l.size += int64(n)
+	return n, err
+}
+
+func (l *stepLog) close() {
+	if l == nil || l.f == nil {
+		return
+	}
+	_ = l.w.Flush()
+	l.f.Close()
+	l.f = nil
 }
 
 // Add records a build that is over already.
@@ -125,14 +147,14 @@ func (r *Recorder) log(d digest.Digest, data []byte) {
 	l, ok := r.logs[d]
 	if !ok {
 		l = &stepLog{}
+		l.w = redact.NewWriter(l, r.Mask)
 		l.f, _ = os.OpenFile(r.h.path(r.id, strconv.Itoa(r.number(d))+".log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 		r.logs[d] = l
 	}
 	if l.f == nil {
 		return
 	}
-	n, _ := l.f.Write(data)
-	l.size += int64(n)
+	_, _ = l.w.Write(data)
 }
 
 // Number is the number of a step, 0 for one that did not begin.
@@ -164,10 +186,9 @@ func (r *Recorder) Step(s *Step) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s.Number, s.CPU = r.number(d), r.cpu[d]
-	if l := r.logs[d]; l != nil && l.f != nil {
+	if l := r.logs[d]; l != nil {
+		l.close()
 		s.Logged = l.size
-		l.f.Close()
-		l.f = nil
 	}
 	if r.steps == nil {
 		f, err := os.OpenFile(r.h.path(r.id, "steps.jsonl"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
@@ -197,9 +218,7 @@ func (r *Recorder) End(b *Build) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, l := range r.logs {
-		if l.f != nil {
-			l.f.Close()
-		}
+		l.close()
 	}
 	if r.steps != nil {
 		r.steps.Close()
