@@ -21,7 +21,11 @@ func printPlan(w io.Writer, p *build.Plan) error {
 		}
 	}
 	for _, pull := range p.Pulls {
-		fmt.Fprintf(w, "%-7s %s (%d layers, %s)\n", "pull", pull.Ref, pull.Layers, format.Size(pull.Bytes))
+		layers := "layers"
+		if pull.Layers == 1 {
+			layers = "layer"
+		}
+		fmt.Fprintf(w, "%-7s %s (%d %s, %s)\n", "pull", pull.Ref, pull.Layers, layers, format.Size(pull.Bytes))
 	}
 	_, err := fmt.Fprintf(w, "%d of %d steps would run.\n", p.Runs(), len(p.Steps))
 	return err
