@@ -9,5 +9,6 @@ func newBuilderCmd(a *app) *cobra.Command {
 
 // newBuildxCmd is `mica buildx`, the same under the name of docker's plugin.
 func newBuildxCmd(a *app) *cobra.Command {
-	return group("buildx", "Docker Buildx's commands", newBuildCmd(a), newDuCmd(a), newBuilderPruneCmd(a), newBuildxVersionCmd(a))
+	return group("buildx", "Docker Buildx's commands", newBuildCmd(a), newDuCmd(a), newBuilderPruneCmd(a), newBuildxVersionCmd(a),
+		newBuildxLsCmd(a), newBuildxInspectCmd(a), newBuildxUseCmd())
 }

@@ -3,13 +3,13 @@ package cli
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 )
 
-// errDeclined says that the user answered no.
-var errDeclined = errors.New("canceled: nothing was removed")
+// errDeclined ends a command whose question was answered with no: as in docker
+// that is no failure.
+var errDeclined = withCode(0, nil)
 
 // confirm asks question on stdout, as docker does, and waits for an answer on
 // stdin. Anything but yes, the end of input too, is errDeclined.
@@ -27,6 +27,7 @@ func (a *app) confirm(ctx context.Context, question string) error {
 			return nil
 		}
 		fmt.Fprintln(a.stdout)
+		fmt.Fprintln(a.stderr, "canceled: nothing was removed")
 		return errDeclined
 	case <-ctx.Done():
 		fmt.Fprintln(a.stdout)

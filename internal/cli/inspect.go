@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -43,7 +44,7 @@ func newInspectCmd(a *app) *cobra.Command {
 		Args:              args(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.kind != "" && o.kind != "image" {
-				return fmt.Errorf("--type %s: mica keeps only images", o.kind)
+				return inspectNone(a, o, args)
 			}
 			return runInspect(cmd.Context(), a, o, args)
 		},
@@ -53,6 +54,24 @@ func newInspectCmd(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&o.kind, "type", "", "kind of object: image")
 	cmd.Flags().BoolVarP(&o.size, "size", "s", false, "accepted for docker's sake; the size of images is always shown")
 	return cmd
+}
+
+// otherKinds are docker's objects of which mica keeps none.
+var otherKinds = []string{"config", "container", "network", "node", "plugin", "secret", "service", "task", "volume"}
+
+// inspectNone answers for a kind of which there are no objects.
+func inspectNone(a *app, o inspectOptions, names []string) error {
+	if !slices.Contains(otherKinds, o.kind) {
+		return fmt.Errorf("unknown type: %q: must be one of %q", o.kind, append([]string{"image"}, otherKinds...))
+	}
+	if err := format.Objects[engine.Inspection](a.stdout, o.format, nil); err != nil {
+		return err
+	}
+	var missing failures
+	for _, n := range names {
+		missing = append(missing, fmt.Errorf("%s %s: %s", "No such", o.kind, n))
+	}
+	return missing.err()
 }
 
 const inspectFormatHelp = `"json", or a Go template for each object`

@@ -20,6 +20,7 @@ import (
 type pullOptions struct {
 	platform string
 	quiet    bool
+	all      bool
 }
 
 func newPullCmd(a *app) *cobra.Command {
@@ -29,26 +30,75 @@ func newPullCmd(a *app) *cobra.Command {
 		Short: "Copy an image from a registry",
 		Args:  args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.all {
+				return runPullAll(cmd.Context(), a, o, args[0])
+			}
 			return runPull(cmd.Context(), a, o, args[0])
 		},
 	}
+	cmd.Flags().BoolVarP(&o.all, "all-tags", "a", false, "pull all tags of the repository")
 	cmd.Flags().StringVar(&o.platform, "platform", "", "platform to pull of an image for several")
 	cmd.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "only print the image's name")
 	return cmd
 }
 
 func runPull(ctx context.Context, a *app, o pullOptions, name string) error {
+	p, err := pullOne(ctx, a, o, name)
+	if err != nil {
+		return err
+	}
+	if !o.quiet {
+		fmt.Fprintln(a.stdout, "Status: "+pullStatus(p.New)+p.Ref.Familiar())
+	}
+	fmt.Fprintln(a.stdout, p.Ref.String())
+	return nil
+}
+
+// runPullAll pulls every tag that the registry has of a repository.
+func runPullAll(ctx context.Context, a *app, o pullOptions, name string) error {
+	e, err := a.engine()
+	if err != nil {
+		return err
+	}
+	tags, err := e.RemoteTags(ctx, name)
+	if err != nil {
+		return err
+	}
+	changed := false
+	for _, t := range tags {
+		p, err := pullOne(ctx, a, o, t.String())
+		if err != nil {
+			return err
+		}
+		changed = changed || p.New
+	}
+	if !o.quiet {
+		fmt.Fprintln(a.stdout, "Status: "+pullStatus(changed)+tags[0].FamiliarName())
+	}
+	fmt.Fprintln(a.stdout, tags[0].Name())
+	return nil
+}
+
+func pullStatus(changed bool) string {
+	if changed {
+		return "Downloaded newer image for "
+	}
+	return "Image is up to date for "
+}
+
+// pullOne pulls one image and prints what happens to it.
+func pullOne(ctx context.Context, a *app, o pullOptions, name string) (engine.Pulled, error) {
 	var eo engine.PullOptions
 	if o.platform != "" {
 		p, err := parsePlatforms([]string{o.platform})
 		if err != nil {
-			return err
+			return engine.Pulled{}, err
 		}
 		eo.Platform = &p[0]
 	}
 	e, err := a.engine()
 	if err != nil {
-		return err
+		return engine.Pulled{}, err
 	}
 	lines := &layerLines{w: a.stdout}
 	if o.quiet {
@@ -63,16 +113,10 @@ func runPull(ctx context.Context, a *app, o pullOptions, name string) error {
 	eo.Progress = lines.pull
 	p, err := e.Pull(ctx, name, eo)
 	if err != nil {
-		return err
+		return p, err
 	}
 	fmt.Fprintln(lines.w, "Digest: "+p.Target.Digest.String())
-	if p.New {
-		fmt.Fprintln(lines.w, "Status: Downloaded newer image for "+p.Ref.Familiar())
-	} else {
-		fmt.Fprintln(lines.w, "Status: Image is up to date for "+p.Ref.Familiar())
-	}
-	fmt.Fprintln(a.stdout, p.Ref.String())
-	return nil
+	return p, nil
 }
 
 func pullTitle(r ref.Ref) string {

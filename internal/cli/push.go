@@ -14,6 +14,7 @@ import (
 type pushOptions struct {
 	platform string
 	quiet    bool
+	all      bool
 }
 
 func newPushCmd(a *app) *cobra.Command {
@@ -27,6 +28,7 @@ func newPushCmd(a *app) *cobra.Command {
 			return runPush(cmd.Context(), a, o, args[0])
 		},
 	}
+	cmd.Flags().BoolVarP(&o.all, "all-tags", "a", false, "push all tags of the repository")
 	cmd.Flags().StringVar(&o.platform, "platform", "", "platform to push of an image for several")
 	cmd.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "only print the image's name")
 	return cmd
@@ -45,24 +47,37 @@ func runPush(ctx context.Context, a *app, o pushOptions, name string) error {
 	if err != nil {
 		return err
 	}
-	lines := &layerLines{w: a.stdout}
+	w := a.stdout
 	if o.quiet {
-		lines.w = io.Discard
+		w = io.Discard
+	}
+	names := []string{name}
+	if o.all {
+		tags, err := e.LocalTags(ctx, name)
+		if err != nil {
+			return err
+		}
+		names = nil
+		for _, t := range tags {
+			names = append(names, t.String())
+		}
 	}
 	if r, err := ref.ParseName(name); err == nil {
-		if r.Tag == "" && r.Digest == "" {
-			fmt.Fprintln(lines.w, "Using default tag: latest")
+		if r.Tag == "" && r.Digest == "" && !o.all {
+			fmt.Fprintln(w, "Using default tag: latest")
 		}
-		fmt.Fprintf(lines.w, "The push refers to repository [%s]\n", r.Name())
+		fmt.Fprintf(w, "The push refers to repository [%s]\n", r.Name())
 	}
-	eo.Progress = lines.push
-	p, err := e.Push(ctx, name, eo)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(lines.w, "%s: digest: %s size: %d\n", p.Ref.Tag, p.Target.Digest, p.Target.Size)
-	if o.quiet {
-		fmt.Fprintln(a.stdout, p.Ref.String())
+	for _, n := range names {
+		eo.Progress = (&layerLines{w: w}).push
+		p, err := e.Push(ctx, n, eo)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "%s: digest: %s size: %d\n", p.Ref.Tag, p.Target.Digest, p.Target.Size)
+		if o.quiet {
+			fmt.Fprintln(a.stdout, p.Ref.String())
+		}
 	}
 	return nil
 }
