@@ -44,7 +44,7 @@ func (s *session) prepare(ctx context.Context) (err error) {
 	if err := s.dockerfile(ctx); err != nil {
 		return err
 	}
-	if err := s.namedContexts(); err != nil {
+	if err := s.namedContexts(ctx); err != nil {
 		return err
 	}
 	return s.frontendOptions()
@@ -205,7 +205,7 @@ func readAll(r io.Reader, limit int64) ([]byte, error) {
 }
 
 // namedContexts translates --build-context into the front end's terms.
-func (s *session) namedContexts() error {
+func (s *session) namedContexts(ctx context.Context) error {
 	names := make([]string, 0, len(s.r.BuildContexts))
 	for n := range s.r.BuildContexts {
 		names = append(names, n)
@@ -220,7 +220,7 @@ func (s *session) namedContexts() error {
 		case strings.HasPrefix(v, "oci-layout://"):
 			id := "layout-" + strconv.Itoa(i)
 			var err error
-			if v, err = s.images.addLayout(id, strings.TrimPrefix(v, "oci-layout://")); err != nil {
+			if v, err = s.images.addLayout(ctx, id, strings.TrimPrefix(v, "oci-layout://")); err != nil {
 				return fmt.Errorf("build context %s: %w", n, err)
 			}
 		default:
