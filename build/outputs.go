@@ -180,9 +180,9 @@ func parseTag(n string) (ref.Ref, error) {
 }
 
 // splits says whether each platform gets a directory of its own.
-func (o *output) splits(multi bool) bool {
-	if o.split != nil {
-		return *o.split
+func (p *output) splits(multi bool) bool {
+	if p.split != nil {
+		return *p.split
 	}
 	return multi
 }

@@ -121,6 +121,9 @@ func convert(res *gateway.Result) (*Result, error) {
 	if err := json.Unmarshal(raw, &ps); err != nil {
 		return nil, fmt.Errorf("front end's platforms: %w", err)
 	}
+	if n := len(res.Refs); n > 0 && n != len(ps.Platforms) {
+		return nil, fmt.Errorf("front end gave %d results for %d platforms: %w", n, len(ps.Platforms), errs.ErrInvalid)
+	}
 	out := &Result{Multi: len(res.Refs) > 0}
 	for _, p := range ps.Platforms {
 		t := Target{ID: p.ID, Platform: p.Platform}

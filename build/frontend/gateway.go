@@ -95,11 +95,10 @@ func (g *gatewayClient) ResolveSourceMetadata(ctx context.Context, op *pb.Source
 	scheme, rest, _ := strings.Cut(op.Identifier, "://")
 	switch scheme {
 	case "docker-image", "oci-layout":
-		ref, d, cfg, err := g.ResolveImageConfig(ctx, rest, opt)
+		_, d, cfg, err := g.ResolveImageConfig(ctx, rest, opt)
 		if err != nil {
 			return nil, err
 		}
-		_ = ref
 		res.Image = &sourceresolver.ResolveImageResponse{Digest: d, Config: cfg}
 	case "git":
 		a, err := g.backend.ResolveGit(ctx, op, opt.GitOpt != nil && opt.GitOpt.ReturnObject)
