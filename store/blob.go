@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
 
 	"github.com/mica-build/mica/content"
 	"github.com/mica-build/mica/errs"
@@ -43,6 +44,9 @@ func (s *Store) Fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser, e
 		l, err = s.exactTree(d.Digest)
 		return []string{pinLayer(l.ID)}, err
 	})
+	if errors.Is(err, unix.ENOSPC) && l.Dir != "" {
+		err = nil // there is no room to pin it: should it be collected now, reading fails
+	}
 	if err != nil {
 		return nil, fmt.Errorf("fetch blob %s: %w", d.Digest, err)
 	}

@@ -5,6 +5,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -60,9 +61,22 @@ func TestFullDisk(t *testing.T) {
 	if after.Blobs != before.Blobs || after.Other > before.Other+8192 {
 		t.Errorf("usage %+v after a failed push, was %+v", after, before)
 	}
+	d, l := buildImage(t, s, "read me")
+	if err := s.Tag(t.Context(), "full", d); err != nil {
+		t.Fatal(err)
+	}
 	fillUp(t, s)
-	if got := names(t, s, nil); len(got) != 1 {
-		t.Errorf("names %v after the disk was full, want one", got)
+	reader := open(t, root)
+	r, err := reader.Fetch(t.Context(), image.Descriptor{MediaType: image.MediaTypeLayer, Digest: l.DiffID, Size: l.Size})
+	if err != nil {
+		t.Fatalf("fetch a layer on a full disk: %v", err)
+	}
+	defer r.Close()
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		t.Errorf("read a layer on a full disk: %v", err)
+	}
+	if got := names(t, s, nil); len(got) != 2 {
+		t.Errorf("names %v after the disk was full, want two", got)
 	}
 }
 
