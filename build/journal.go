@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -44,8 +43,8 @@ func newJournal(s *session) *journal {
 	r := s.r
 	h := history.Open(s.store)
 	return &journal{s: s, history: h, reads: h.NewReads(), build: &history.Build{
-		Version: s.b.o.Version, Context: r.Context, Dockerfile: r.Dockerfile, Target: r.Target,
-		Platforms: r.Platforms, Args: maps.Clone(r.BuildArgs), Tags: r.Tags, Started: time.Now(),
+		Version: s.b.o.Version, Context: withoutUser(r.Context), Dockerfile: withoutUser(r.Dockerfile), Target: r.Target,
+		Platforms: r.Platforms, Args: discreet(r.BuildArgs), Tags: r.Tags, Started: time.Now(),
 	}}
 }
 
@@ -200,7 +199,7 @@ func stepOf(o *solve.Outcome) *history.Step {
 		}
 	}
 	if src := n.Op.GetSource(); src != nil {
-		s.Source = src.Identifier
+		s.Source = withoutUser(src.Identifier)
 	}
 	if o.Err != nil {
 		s.Error = o.Err.Error()

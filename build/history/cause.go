@@ -61,6 +61,15 @@ func (c *Cause) String() string {
 	return fmt.Sprintf("%s; it began with %s: %s", s, at.Title(), root.words())
 }
 
+// kind is that of the cause at the beginning; "" for nil.
+func (c *Cause) kind() Kind {
+	if c == nil {
+		return ""
+	}
+	_, root := c.Root()
+	return root.Kind
+}
+
 // Root is the cause at the beginning, and the step that it is of; nil for that
 // which c itself is of.
 func (c *Cause) Root() (*Step, *Cause) {

@@ -254,13 +254,13 @@ func (d *diff) inputs() {
 		because, step := d.parent(i)
 		switch {
 		case files != nil:
-			if now[i].Key != "" {
+			if now[i].Key != "" && because.kind() != CauseRemote { // there is no more to say of what is elsewhere
 				files.Step, files.Because = step, because
 			}
 			d.add(files)
 		case now[i].Key == "": // read by content, with nothing listed
 			d.add(&Cause{Kind: CauseFile, What: now[i].Name, To: "what is read of this context changed"})
-		case because != nil && because.Kind == CauseBase, because != nil && because.Kind == CauseRemoved:
+		case because != nil && (because.Kind == CauseBase || because.Kind == CauseRemoved):
 			d.add(because)
 		default:
 			c := &Cause{Kind: CauseParent, Step: step, Because: because}
