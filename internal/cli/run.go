@@ -160,6 +160,8 @@ func runRun(ctx context.Context, a *app, o *runOptions, name string, command []s
 		return withCode(exit.Code, exit.Err)
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.As(err, new(*codeError)):
+		return err
 	}
 	return withCode(exitNotRun, err)
 }
@@ -230,7 +232,7 @@ func (o *runOptions) streams(a *app, s *sandbox.Spec) error {
 		return nil
 	}
 	if o.tty && !isTerminal(a.stdin) {
-		return withHint(errors.New("standard input is not a terminal"), "Leave -t away where there is none.")
+		return withCode(1, withHint(errors.New("the input device is not a TTY"), "Leave -t away where there is no terminal."))
 	}
 	s.Stdin = a.stdin
 	return nil
@@ -266,7 +268,7 @@ func (o *runOptions) resources(s *sandbox.Spec) error {
 	if err != nil {
 		return err
 	}
-	if err := checkCPUs(o.limits.cpus); err != nil {
+	if err := checkCPUs(o.limits.cpus, o.limits.cpusetCPUs); err != nil {
 		return err
 	}
 	s.Resources, s.ShmSize, s.CgroupParent = l.resources, l.shmSize, l.cgroupParent

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -183,10 +184,30 @@ func parseAddHost(s string) (sandbox.HostIP, error) {
 }
 
 // checkCPUs refuses processors that this machine does not have.
-func checkCPUs(cpus string) error {
+func checkCPUs(cpus, set string) error {
 	n := runtime.NumCPU()
 	if want, err := strconv.ParseFloat(cpus, 64); err == nil && want > float64(n) {
 		return fmt.Errorf("--cpus %s: %w: range of CPUs is from 0.01 to %d.00, as there are only %d CPUs available", cpus, errs.ErrInvalid, n, n)
 	}
+	online, err := os.ReadFile("/sys/devices/system/cpu/online")
+	if err != nil {
+		return nil //nolint:nilerr // the kernel will say it in its own words
+	}
+	available := strings.TrimSpace(string(online))
+	if last, ok := highest(available); ok {
+		if want, ok := highest(set); ok && want > last {
+			return fmt.Errorf("--cpuset-cpus: %w: requested CPUs are not available - requested %s, available: %s", errs.ErrInvalid, set, available)
+		}
+	}
 	return nil
+}
+
+// highest is the last number in a list such as 0-3,5.
+func highest(set string) (last uint64, ok bool) {
+	for _, s := range strings.FieldsFunc(set, func(r rune) bool { return r == ',' || r == '-' }) {
+		if n, err := strconv.ParseUint(s, 10, 16); err == nil {
+			last, ok = max(last, n), true
+		}
+	}
+	return last, ok
 }
