@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
 
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/internal/lockfile"
@@ -140,8 +141,8 @@ func (c *checker) settle(ctx context.Context) error {
 // orphans says how much nothing refers to, and lets Prune remove it.
 func (c *checker) orphans(ctx context.Context) error {
 	r, err := c.store.Prune(ctx, PruneOptions{DryRun: true})
-	if errors.Is(err, errs.ErrInvalid) { // the names log is damaged, and one of the findings
-		return nil
+	if errors.Is(err, errs.ErrInvalid) || errors.Is(err, unix.EROFS) {
+		return nil // the names log is damaged, and one of the findings; or nothing can be locked
 	}
 	if err != nil || r.Blobs+r.Layers == 0 {
 		return err

@@ -135,6 +135,15 @@ func TestReadOnlyDisk(t *testing.T) {
 	if _, err := s.Record(t.Context(), "ab"); err != nil {
 		t.Errorf("record: %v", err)
 	}
+	if list, err := s.Check(t.Context(), CheckOptions{}); err != nil {
+		t.Errorf("check: %v", err)
+	} else {
+		for _, p := range list {
+			if !p.Leftover {
+				t.Errorf("check: %+v", p)
+			}
+		}
+	}
 	for what, err := range map[string]error{
 		"tag":       s.Tag(t.Context(), "other", d),
 		"put state": s.PutState("x", nil),
