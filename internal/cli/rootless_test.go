@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -427,4 +428,80 @@ func TestRootlessStore(t *testing.T) {
 	if err != nil || string(got) != "single\n" {
 		t.Errorf("users of the store: %q, %v", got, err)
 	}
+}
+
+// TestRootlessSignals checks that the two processes of a command end together.
+func TestRootlessSignals(t *testing.T) {
+	busybox := testenv.Busybox(t)
+	for _, tt := range []struct {
+		name string
+		sig  syscall.Signal
+		code int // -1 is death by the signal
+	}{
+		{"terminated", syscall.SIGTERM, 128 + 15},
+		{"killed", syscall.SIGKILL, -1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			needsUser(t, "single")
+			dir := userDir(t)
+			makeContext(t, dir, busybox)
+			// The step shows that it runs by a file in its cache mount.
+			dockerfile := "FROM scratch\nCOPY busybox /busybox\n" +
+				"RUN --mount=type=cache,target=/c [\"/busybox\", \"sh\", \"-c\", \"/busybox touch /c/runs; exec /busybox sleep 300\"]\n"
+			if err := os.WriteFile(filepath.Join(dir, "ctx", "Dockerfile"), []byte(dockerfile), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			copyTestBinary(t, filepath.Join(dir, "bin"))
+			c := exec.Command(filepath.Join(dir, "bin", "as-user"), "single", filepath.Join(dir, "bin", "mica"), "build", "--network=host", "--allow=network.host", "ctx")
+			c.Dir = dir
+			c.Env = append(os.Environ(), "MICA_ROOT="+filepath.Join(dir, "store"), "HOME="+dir)
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.Process.Kill() })
+			waitFor(t, "the step to run", func() bool {
+				m, _ := filepath.Glob(filepath.Join(dir, "store", "cachemounts", "*", "*", "fs"))
+				for _, d := range m {
+					if _, err := os.Stat(filepath.Join(d, "runs")); err == nil {
+						return true
+					}
+				}
+				return false
+			})
+			if err := c.Process.Signal(tt.sig); err != nil {
+				t.Fatal(err)
+			}
+			c.Wait()
+			if got := c.ProcessState.ExitCode(); got != tt.code {
+				t.Errorf("exit code %d, want %d", got, tt.code)
+			}
+			waitFor(t, "all processes to end", func() bool { return len(processesOf(testUID)) == 0 })
+		})
+	}
+}
+
+func waitFor(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for range 500 {
+		if done() {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatalf("waited in vain for %s", what)
+}
+
+// processesOf lists the live processes of a user.
+func processesOf(uid uint32) (pids []string) {
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, d := range dirs {
+		status, err := os.ReadFile(d + "/status")
+		if err != nil || bytes.Contains(status, []byte("State:\tZ")) {
+			continue
+		}
+		if bytes.Contains(status, fmt.Appendf(nil, "Uid:\t%d\t", uid)) {
+			pids = append(pids, filepath.Base(d))
+		}
+	}
+	return pids
 }
