@@ -1,6 +1,11 @@
 package cli
 
-import "github.com/spf13/cobra"
+import (
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
 
 // helpTemplate shows a command the way docker's users expect it.
 const helpTemplate = `Usage:  {{.UseLine}}
@@ -46,5 +51,24 @@ func plainUseLines(cmd *cobra.Command) {
 	cmd.DisableFlagsInUseLine = true
 	for _, c := range cmd.Commands() {
 		plainUseLines(c)
+	}
+}
+
+// setHelpCommand makes `help` refuse what is no command.
+func setHelpCommand(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	for _, c := range root.Commands() {
+		if c.Name() != "help" {
+			continue
+		}
+		c.Run, c.RunE = nil, func(_ *cobra.Command, args []string) error {
+			found, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return withHint(errors.New("unknown help topic: "+strings.Join(args, " ")),
+					"Run '"+root.CommandPath()+" --help' for the commands there are.")
+			}
+			found.InitDefaultHelpFlag()
+			return found.Help()
+		}
 	}
 }

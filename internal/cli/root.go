@@ -42,6 +42,7 @@ func newRootCmd(a *app, name string) *cobra.Command {
 	addImageTwins(a, root)
 	addGroup(root, groupCommon, newLoginCmd(a), newLogoutCmd(a), newVersionCmd(a), newInfoCmd(a), newDoctorCmd(a))
 	addGroup(root, groupOther, newCompletionCmd(a), newWhyCmd(a))
+	setHelpCommand(root)
 	setHelp(root)
 	return root
 }
