@@ -1,23 +1,18 @@
 package build
 
 import (
-	"net/url"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/mica-build/mica/build/history"
+	"github.com/mica-build/mica/build/solve"
 )
 
 // withoutUser gives an address without the user and password in it, for the
-// record. What is no URL is as it was.
+// record.
 func withoutUser(address string) string {
-	u, err := url.Parse(address)
-	if err != nil || u.Scheme == "" || u.User == nil {
-		return address
-	}
-	u.User = nil
-	return u.String()
+	return solve.Redact(address)
 }
 
 // discreet gives build arguments for the record: of those that may hold a
@@ -28,7 +23,7 @@ func discreet(args map[string]string) map[string]string {
 		if history.Secret(name) || strings.HasSuffix(strings.ToLower(name), "_proxy") {
 			value = digest.FromString(value).Encoded()[:8]
 		}
-		out[name] = value
+		out[name] = solve.Redact(value)
 	}
 	return out
 }

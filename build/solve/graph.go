@@ -3,6 +3,7 @@ package solve
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"sync"
 
 	"github.com/moby/buildkit/solver/pb"
@@ -32,8 +33,18 @@ type SourceRef struct {
 	Ranges []*pb.Range
 }
 
-// Name is the text shown for the node in progress.
-func (n *Node) Name() string {
+// Name is the text shown for the node in progress, and kept in records. URLs in
+// it are without user and password.
+func (n *Node) Name() string { return Redact(n.name()) }
+
+// Redact takes user and password out of the URLs in a text.
+func Redact(text string) string { return userinfo.ReplaceAllString(text, "${1}${2}") }
+
+// userinfo finds what stands before the host in the URLs of a text. A user of
+// ssh is none's secret, unless a password follows.
+var userinfo = regexp.MustCompile(`(?i)(\bhttps?://)[^/?#\s]*@|(\b(?:git|ssh|s?ftp|socks5h?)://)[^/?#\s@:]*:[^/?#\s]*@`)
+
+func (n *Node) name() string {
 	if s := n.Meta.GetDescription()["llb.customname"]; s != "" {
 		return s
 	}

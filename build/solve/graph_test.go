@@ -62,6 +62,24 @@ func TestLoadInvalid(t *testing.T) {
 	}
 }
 
+func TestRedact(t *testing.T) {
+	for text, want := range map[string]string{
+		"load git source https://me:pass@host/r.git#main": "load git source https://host/r.git#main",
+		"ADD http://token@host/x ssh://me:p@h/y /z":       "ADD http://host/x ssh://h/y /z",
+		"HTTPS://me:p@ss@host:1":                          "HTTPS://host:1",
+		"git://https://me:p@h/x":                          "git://https://h/x",
+		"git://me:p@h/x":                                  "git://h/x",
+		"ssh://git@host/x git@host:x docker-image://a@b":  "ssh://git@host/x git@host:x docker-image://a@b",
+		"docker-image://host:5000/x@sha256:abc":           "docker-image://host:5000/x@sha256:abc",
+		"docker-image://host:5000@sha256:abc":             "docker-image://host:5000@sha256:abc",
+		"http://host/a@b?c=d:e@f":                         "http://host/a@b?c=d:e@f",
+	} {
+		if got := Redact(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
 func FuzzLoad(f *testing.F) {
 	src := marshal(f, &pb.Op{Op: &pb.Op_Source{Source: &pb.SourceOp{Identifier: "local://context"}}})
 	f.Add(src, marshal(f, &pb.Op{Inputs: input(src)}))
