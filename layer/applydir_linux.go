@@ -131,7 +131,7 @@ func (a *applier) makeParent(p string) error {
 	defer runtime.KeepAlive(parent)
 	fd := int(parent.Fd())
 	st, err := lstatat(fd, base)
-	if err == nil && isWhiteout(&st) {
+	if err == nil && IsWhiteout(&st) {
 		// The layer deletes what lay there before it puts something new there.
 		return a.overWhiteout(fd, base, func() error {
 			if err := unix.Mkdirat(fd, base, 0o755); err != nil {
@@ -229,7 +229,7 @@ func (a *applier) putDir(dir *dirHandle, base, p string, h *tar.Header) error {
 		}
 		switch {
 		case isDir(&st):
-		case isWhiteout(&st):
+		case IsWhiteout(&st):
 			err = a.overWhiteout(dir.fd, base, mkdir)
 		default:
 			if err = a.remove(dir.fd, base, &st); err == nil {

@@ -130,7 +130,7 @@ func (a *applier) putLink(dir *dirHandle, base, p string, h *tar.Header) error {
 	fromFD := int(from.Fd())
 	st, err := lstatat(fromFD, name)
 	switch {
-	case err == unix.ENOENT || err == nil && isWhiteout(&st):
+	case err == unix.ENOENT || err == nil && IsWhiteout(&st):
 		return a.copyParent(dir, base, p, target, h)
 	case err != nil:
 		return fmt.Errorf("hard link to %s: %w", show(target), err)

@@ -111,7 +111,7 @@ func (d *differ) entry(dir int, name, prefix string, st *unix.Stat_t) error {
 	if err := literal(name, st); err != nil {
 		return err
 	}
-	if isWhiteout(st) {
+	if IsWhiteout(st) {
 		return d.whiteout(prefix + whiteoutPrefix + name)
 	}
 	h := d.header(prefix+name, st)

@@ -124,7 +124,7 @@ func (m merged) entry(name string) (at part, st unix.Stat_t, ok bool, err error)
 		case err != nil:
 			return part{}, st, false, err
 		}
-		return p, st, !isWhiteout(&st), nil
+		return p, st, !IsWhiteout(&st), nil
 	}
 	return part{}, st, false, nil
 }

@@ -203,7 +203,7 @@ func nameEntry(dir int, name string, st *unix.Stat_t) (k entryName, err error) {
 
 // recordedEntry is Recorded for an entry without user xattrs.
 func recordedEntry(dir int, name string, st *unix.Stat_t) error {
-	if !SingleID() || isWhiteout(st) {
+	if !SingleID() || IsWhiteout(st) {
 		return nil
 	}
 	all, err := readEntryOwners(dir)

@@ -378,7 +378,7 @@ func TestDiffWhiteoutName(t *testing.T) {
 	}
 	var st unix.Stat_t
 	m.must(unix.Lstat(out+"/d/x", &st))
-	if !isWhiteout(&st) {
+	if !IsWhiteout(&st) {
 		t.Errorf("d/x is no whiteout but %o", st.Mode)
 	}
 }

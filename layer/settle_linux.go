@@ -85,7 +85,7 @@ func (s *settler) entry(dir int, name string, below merged, prefix string) (gone
 	switch {
 	case err != nil:
 		return false, err
-	case isWhiteout(&st):
+	case IsWhiteout(&st):
 		if visible {
 			return false, nil
 		}

@@ -15,8 +15,9 @@ func idOf(st *unix.Stat_t) fileID { return fileID{uint64(st.Dev), st.Ino} }
 
 func isDir(st *unix.Stat_t) bool { return st.Mode&unix.S_IFMT == unix.S_IFDIR }
 
-// isWhiteout says that st is overlayfs's mark of a deleted name.
-func isWhiteout(st *unix.Stat_t) bool {
+// IsWhiteout says whether an entry of a tree is overlayfs's mark of a deleted
+// name, rather than a file.
+func IsWhiteout(st *unix.Stat_t) bool {
 	return st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == 0
 }
 

@@ -69,7 +69,7 @@ func scan(t testing.TB, dir string) map[string]node {
 			return err
 		}
 		n.Xattrs, n.Opaque = x.carried, x.opaque
-		if isWhiteout(&st) {
+		if IsWhiteout(&st) {
 			n = node{Mode: unix.S_IFCHR} // its other attributes mean nothing
 		} else if st.Nlink > 1 && !isDir(&st) {
 			if name, ok := first[idOf(&st)]; ok {

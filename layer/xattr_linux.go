@@ -47,11 +47,17 @@ var overlayPrefix = sync.OnceValue(func() string {
 	return trustedOverlay
 })
 
+// IsMark says whether an xattr is overlayfs's own, wherever it keeps them, rather
+// than the file's.
+func IsMark(name string) bool {
+	return strings.HasPrefix(name, trustedOverlay) || strings.HasPrefix(name, userOverlay)
+}
+
 // carried says whether an xattr belongs to the file rather than to overlayfs or
 // to the machine the file lies on.
 func carried(name string) bool {
 	switch {
-	case strings.HasPrefix(name, trustedOverlay), strings.HasPrefix(name, userOverlay):
+	case IsMark(name):
 		return false
 	case strings.HasPrefix(name, recordPrefix):
 		return !UserXattr()

@@ -172,7 +172,7 @@ func (s *dirScan) look(dir int, kid *entry, m marks) (km marks, walk bool, err e
 	} else if err != nil {
 		return km, false, fmt.Errorf("stat %q: %w", "/"+kid.path, err)
 	}
-	if s.layer && kid.kind() == unix.S_IFCHR && kid.st.Rdev == 0 {
+	if s.layer && layer.IsWhiteout(&kid.st) {
 		kid.exists = false
 		return km, false, nil
 	}

@@ -9,6 +9,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mica-build/mica/layer"
 )
 
 type inode struct{ dev, ino uint64 }
@@ -74,7 +76,7 @@ func (m *merger) entry(from, to dir, name, path string) error {
 		}
 	}
 	switch {
-	case isWhiteout(&st):
+	case layer.IsWhiteout(&st):
 		return nil
 	case isDir(&st):
 		if !merges {

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mica-build/mica/layer"
 )
 
 // A dir is an open directory. Names in it are reached as /proc/self/fd/N/name, so
@@ -52,10 +54,6 @@ func (d dir) stat(name string) (st unix.Stat_t, exists bool, err error) {
 }
 
 func isDir(st *unix.Stat_t) bool { return st.Mode&unix.S_IFMT == unix.S_IFDIR }
-
-func isWhiteout(st *unix.Stat_t) bool {
-	return st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == 0
-}
 
 // opaqueNames are the attributes that mark an opaque directory: for root, and for
 // others.
@@ -182,7 +180,7 @@ func xattrs(path string) (map[string][]byte, error) {
 	}
 	out := map[string][]byte{}
 	for name := range strings.SplitSeq(strings.TrimRight(string(list[:n]), "\x00"), "\x00") {
-		if strings.HasPrefix(name, "trusted.overlay.") || strings.HasPrefix(name, "user.overlay.") || name == "security.selinux" {
+		if layer.IsMark(name) || name == "security.selinux" {
 			continue
 		}
 		v := make([]byte, 64<<10) // the kernel's limit

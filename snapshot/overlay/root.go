@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mica-build/mica/layer"
 )
 
 // inheritRoot gives the upper directory, which will be the root of the tree, the
@@ -60,7 +62,7 @@ func copyXattrs(to, from string) error {
 		return fmt.Errorf("list attributes of %s: %w", from, err)
 	}
 	for name := range strings.SplitSeq(strings.TrimRight(string(names[:n]), "\x00"), "\x00") {
-		if strings.HasPrefix(name, "trusted.overlay.") || strings.HasPrefix(name, "user.overlay.") || name == "security.selinux" {
+		if layer.IsMark(name) || name == "security.selinux" {
 			continue
 		}
 		value := make([]byte, 64<<10)
