@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"sync"
+	"sync/atomic"
 
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/opencontainers/go-digest"
@@ -12,13 +13,16 @@ import (
 	"github.com/mica-build/mica/errs"
 )
 
-// A Node is one vertex of the graph. It is immutable.
+// A Node is one vertex of the graph. It is immutable, but that a later definition
+// may ask for a run without the cache.
 type Node struct {
 	Digest digest.Digest // of the marshalled vertex: its identity in this build
 	Op     *pb.Op
 	Meta   *pb.OpMetadata
 	Inputs []Edge
 	Source *SourceRef // nil when no Dockerfile line made it
+
+	ignoreCache atomic.Bool
 }
 
 // An Edge is one output of a node.
@@ -64,7 +68,7 @@ func (n *Node) name() string {
 }
 
 // IgnoreCache says that the step must run although a record exists.
-func (n *Node) IgnoreCache() bool { return n.Meta.GetIgnoreCache() }
+func (n *Node) IgnoreCache() bool { return n.Meta.GetIgnoreCache() || n.ignoreCache.Load() }
 
 // A Graph collects the nodes of one build from any number of definitions, so
 // that a vertex that several of them share is one node. It is safe for
@@ -125,12 +129,7 @@ func (l *loader) edge(in *pb.Input) (Edge, error) {
 func (l *loader) node(d digest.Digest) (*Node, error) {
 	if n, ok := l.g.nodes[d]; ok {
 		if md := l.def.Metadata[string(d)]; md.GetIgnoreCache() && !n.IgnoreCache() {
-			c := n.Meta.CloneVT()
-			if c == nil {
-				c = &pb.OpMetadata{}
-			}
-			c.IgnoreCache = true
-			n.Meta = c
+			n.ignoreCache.Store(true)
 		}
 		return n, nil
 	}

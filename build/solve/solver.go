@@ -219,13 +219,18 @@ func (s *Solver) step(ctx context.Context, n *Node, in []Value, o *Outcome) (_ [
 		o.Planned = true
 		return st.plan(), false, nil
 	}
-	// One process makes the result; the others wait and then find it.
+	return st.run(ctx, op, in)
+}
+
+// run makes the step's result. One process does; the others wait and then find it.
+func (st *stepState) run(ctx context.Context, op Op, in []Value) (_ []Value, cached bool, err error) {
+	s := st.s
 	unlock, err := s.Cache.Lock(ctx, "step-"+string(st.def))
 	if err != nil {
 		return nil, false, err
 	}
 	defer unlock()
-	if !n.IgnoreCache() {
+	if !st.n.IgnoreCache() {
 		if vals, ok, err := st.lookup(ctx); ok || err != nil {
 			s.count(ok)
 			return vals, ok, err
@@ -240,14 +245,12 @@ func (s *Solver) step(ctx context.Context, n *Node, in []Value, o *Outcome) (_ [
 		return nil, false, err
 	}
 	s.count(false)
-	stable := true
-	if keys.Stable != nil {
-		if stable, err = keys.Stable(ctx); err != nil {
+	if st.keys.Stable != nil {
+		if st.o.Stable, err = st.keys.Stable(ctx); err != nil {
 			return nil, false, err
 		}
 	}
-	o.Stable = stable
-	vals, err = st.remember(ctx, vals, in, stable)
+	vals, err = st.remember(ctx, vals, in, st.o.Stable)
 	return vals, false, err
 }
 
