@@ -505,3 +505,54 @@ func processesOf(uid uint32) (pids []string) {
 	}
 	return pids
 }
+
+// TestRootlessNotices checks that whatever is other than asked for is said, and
+// nothing else.
+func TestRootlessNotices(t *testing.T) {
+	busybox := testenv.Busybox(t)
+	needsUser(t, "single")
+	dir := userDir(t)
+	makeContext(t, dir, busybox)
+	makeBase(t, dir)
+	if _, err := micaAs(t, "single", dir, "load", "-q", "-i", "base.tar"); err != nil {
+		t.Fatal(err)
+	}
+	host, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const script = "exec 2>&1; readlink /proc/self/ns/net"
+	for _, tt := range []struct {
+		name     string
+		path     string // PATH, where helpers are looked up
+		flags    []string
+		same     bool // the network is the host's, which has to be said
+		said     string
+		anything bool // what is installed decides
+	}{
+		{name: "no helper", path: "/nowhere", same: true, said: "neither pasta (package passt) nor slirp4netns is installed"},
+		{name: "what there is", path: os.Getenv("PATH"), anything: true, said: "the network is the host's"},
+		{name: "asked for the host's", path: "/nowhere", flags: []string{"--network=host"}, same: true},
+		{name: "none", path: "/nowhere", flags: []string{"--network=none"}},
+		{name: "limits", path: "/nowhere", flags: []string{"--network=none", "--memory=64m"}, said: "the limits on memory, CPU and processes are not set"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			args := append([]string{"single", filepath.Join(dir, "bin", "mica"), "run", "--rm"}, tt.flags...)
+			c := exec.Command(filepath.Join(dir, "bin", "as-user"), append(args, "base", "sh", "-c", script)...)
+			c.Dir = dir
+			c.Env = append(os.Environ(), "MICA_ROOT="+filepath.Join(dir, "store-single"), "HOME="+dir, "PATH="+tt.path)
+			var out, errOut bytes.Buffer
+			c.Stdout, c.Stderr = &out, &errOut
+			if err := c.Run(); err != nil {
+				t.Fatal(err, errOut.String())
+			}
+			same := strings.TrimSpace(out.String()) == host
+			switch said := strings.Contains(errOut.String(), tt.said); {
+			case tt.anything && same != said:
+				t.Errorf("the host's network: %v, said: %q", same, errOut.String())
+			case !tt.anything && (same != tt.same || !said || tt.said == "" && errOut.Len() > 0):
+				t.Errorf("the host's network: %v, want %v; said: %q", same, tt.same, errOut.String())
+			}
+		})
+	}
+}
