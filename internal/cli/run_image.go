@@ -9,6 +9,7 @@ import (
 	"github.com/mica-build/mica/engine"
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/image"
+	"github.com/mica-build/mica/ref"
 	"github.com/mica-build/mica/sandbox"
 )
 
@@ -31,12 +32,26 @@ func (a *app) imageToRun(ctx context.Context, o *runOptions, name string) (engin
 		if o.pull == "never" || !errors.Is(err, errs.ErrNotFound) {
 			return m, err
 		}
-		fmt.Fprintf(a.stderr, "Unable to find image '%s' locally\n", name)
 	}
-	if err := runPull(ctx, &app{stdout: a.stderr, stderr: a.stderr, eng: e}, pullOptions{platform: o.platform, quiet: o.quiet}, name); err != nil {
+	if err := a.pullToRun(ctx, o, name); err != nil {
 		return engine.Image{}, err
 	}
 	return e.ImageFor(ctx, name, platform)
+}
+
+// pullToRun pulls an image and says so on stderr: stdout is the command's.
+func (a *app) pullToRun(ctx context.Context, o *runOptions, name string) error {
+	if r, err := ref.Parse(name); err == nil {
+		name = r.Familiar()
+	}
+	if o.pull != "always" {
+		fmt.Fprintf(a.stderr, "Unable to find image '%s' locally\n", name)
+	}
+	p, err := pullOne(ctx, &app{stdout: a.stderr, stderr: a.stderr, eng: a.eng}, pullOptions{platform: o.platform, quiet: o.quiet}, name)
+	if err == nil && !o.quiet {
+		fmt.Fprintln(a.stderr, "Status: "+pullStatus(p.New)+p.Ref.Familiar())
+	}
+	return err
 }
 
 // containerRunner makes what runs containers; start runs a prepared one.
