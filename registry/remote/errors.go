@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 	"unicode"
 
 	"oras.land/oras-go/v2/registry/remote/errcode"
@@ -57,11 +58,29 @@ func (e *Error) Temporary() bool {
 // maxErrorBody is how much of an answer is read for its message.
 const maxErrorBody = 64 << 10
 
+// readSmall reads at most limit bytes of an answer. All of them have to come
+// within the time in which any has to come of a blob.
+func (h *host) readSmall(resp *http.Response, limit int64) ([]byte, error) {
+	late := make(chan struct{})
+	timer := time.AfterFunc(h.o.StallTimeout, func() {
+		close(late)
+		resp.Body.Close() // ends the read
+	})
+	defer timer.Stop()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, limit))
+	select {
+	case <-late:
+		return raw, errStalled
+	default:
+		return raw, err
+	}
+}
+
 // refusal reads the error from an answer and closes it.
 func (h *host) refusal(req *http.Request, resp *http.Response) error {
 	defer resp.Body.Close()
 	e := &Error{Method: req.Method, URL: redact(resp.Request.URL), Status: resp.StatusCode}
-	raw, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	raw, _ := h.readSmall(resp, maxErrorBody)
 	e.Code, e.Message = parseErrorBody(raw)
 	switch {
 	case e.Status == http.StatusUnauthorized:

@@ -8,6 +8,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -124,6 +126,51 @@ func TestBadBodies(t *testing.T) {
 				t.Errorf("error %v, want %v; %v", err, tt.want, ctx.Err())
 			}
 		})
+	}
+}
+
+// TestSlowAnswers: what is no blob neither trickles for ever.
+func TestSlowAnswers(t *testing.T) {
+	for name, code := range map[string]int{"manifest": 200, "refusal": 403} {
+		t.Run(name, func(t *testing.T) {
+			reg := serve(t, server.Options{}, on("HEAD", status(405)), on("GET /v2/test/manifests", func(w http.ResponseWriter, r *http.Request) bool {
+				w.WriteHeader(code)
+				for r.Context().Err() == nil {
+					_, _ = w.Write([]byte("{"))
+					_ = http.NewResponseController(w).Flush()
+					time.Sleep(10 * time.Millisecond)
+				}
+				return true
+			}))
+			o := quick()
+			o.Retries = -1
+			o.StallTimeout = 100 * time.Millisecond
+			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+			defer cancel()
+			if _, err := repo(t, reg.host, o).Resolve(ctx, "x"); err == nil || ctx.Err() != nil {
+				t.Errorf("error %v; %v", err, ctx.Err())
+			}
+		})
+	}
+}
+
+// TestRedirectToFile: no redirect leads to a file of this machine.
+func TestRedirectToFile(t *testing.T) {
+	data := []byte("of the host")
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reg := serve(t, server.Options{}, on("GET /v2/test/blobs", func(w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Set("Location", "file://"+path)
+		w.WriteHeader(http.StatusTemporaryRedirect)
+		return true
+	}))
+	o := quick()
+	o.Retries = -1
+	if rc, err := repo(t, reg.host, o).Fetch(t.Context(), layerOf(data)); err == nil {
+		rc.Close()
+		t.Error("fetched a file")
 	}
 }
 

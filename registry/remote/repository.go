@@ -3,7 +3,6 @@ package remote
 import (
 	"context"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -83,7 +82,7 @@ func (r *Repository) get(ctx context.Context, name string) (image.Descriptor, er
 		return image.Descriptor{}, err
 	}
 	defer resp.Body.Close()
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, image.MaxMetadata+1))
+	raw, err := r.host.readSmall(resp, image.MaxMetadata+1)
 	if err != nil {
 		return image.Descriptor{}, err
 	}
