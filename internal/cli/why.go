@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -80,6 +81,10 @@ func only(list []history.Explanation, n int) []history.Explanation {
 }
 
 func nothingRan(b *history.Build) string {
+	if b.State == history.Failed {
+		line, _, _ := strings.Cut(b.Error, "\n")
+		return strings.TrimSuffix("the build "+string(b.State)+": "+line, ": ")
+	}
 	if b.Same != "" {
 		return "everything was as in build " + string(b.Same) + "."
 	}
