@@ -141,13 +141,15 @@ func (m *images) find(ctx context.Context, name, layoutID string, want image.Pla
 		localErr = err
 	}
 	img, err := m.fromRegistry(ctx, rf, want)
-	if err != nil && localErr != nil && errors.Is(localErr, errPlatform) {
+	switch {
+	case err == nil:
+		return img, nil
+	case errors.Is(localErr, errPlatform):
 		return nil, fmt.Errorf("%w; and from the registry: %w", localErr, err)
+	case localErr != nil:
+		return nil, fmt.Errorf("not in the store: %w", err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("base image %s is not in the store: %w", rf.Familiar(), err)
-	}
-	return img, nil
+	return nil, err
 }
 
 // errPlatform says that an image is there, for another platform.
