@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/internal/fault"
@@ -64,14 +65,30 @@ func (s *Store) tidy() {
 		return
 	}
 	defer trash.Release()
-	if gc, err := lockfile.Try(s.path("gc.lock"), lockfile.Exclusive); err == nil {
-		_, dead, err := s.leases()
-		if err == nil {
-			_, _ = s.bury(dead)
-		}
-		gc.Release()
-	}
+	s.buryDead()
 	s.emptyTrash(s.background)
+}
+
+// buryDead waits for a moment in which nobody publishes, at most until Close,
+// which may be soon: then it looks once more.
+func (s *Store) buryDead() {
+	for last := false; ; {
+		if gc, err := lockfile.Try(s.path("gc.lock"), lockfile.Exclusive); err == nil {
+			_, dead, err := s.leases()
+			if err == nil {
+				_, _ = s.bury(dead)
+			}
+			gc.Release()
+			return
+		} else if last || !errors.Is(err, errs.ErrConflict) {
+			return
+		}
+		select {
+		case <-s.background.Done():
+			last = true
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
 }
 
 // bury moves the temporaries of dead leases to the trash and removes the leases.
