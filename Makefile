@@ -34,7 +34,7 @@ test: ## run the tests, after installing what they need (as root, with apt)
 # Without GORACE each process the tests start would sleep a second at its end.
 race: ## run the tests under the race detector
 	@.ci/tools $(RACE_TOOLS)
-	GO=$(GO) .ci/race $(RACE_FLAGS) ./...
+	GO=$(GO) .ci/race $(RACE_FLAGS)
 
 test-crash: ## kill mica KILLS (3000) times, fill its disk, and check its store each time (as root)
 	$(GO) test -count=1 -timeout 4h ./internal/crashtest -v -kills $(KILLS)
