@@ -23,8 +23,11 @@ type Finder interface {
 }
 
 // A Lister lists, in ASCII order of digest or name. Of a repository that is not
-// there it lists nothing, except Tags, which is errs.ErrNotFound then.
+// there it lists nothing, except TagNames, which is errs.ErrNotFound then.
 type Lister interface {
+	// TagNames is the quick way to what clients ask for most. The list is not to
+	// be changed.
+	TagNames(ctx context.Context, repo string, p Page) ([]string, error)
 	Tags(ctx context.Context, repo string, p Page) ([]Tag, error)
 	Manifests(ctx context.Context, repo string, p Page) ([]Manifest, error)
 	Links(ctx context.Context, repo string, p Page) ([]Link, error)
