@@ -38,7 +38,7 @@ func newRootCmd(a *app, name string) *cobra.Command {
 		&cobra.Group{ID: groupOther, Title: "Commands:"},
 	)
 	addGroup(root, groupCommon, newRunCmd(a), newBuildCmd(a))
-	addGroup(root, groupManage, newImageCmd(a), newBuilderCmd(a), newBuildsCmd(a), newContextCmd(a), newBuildxCmd(a), newSystemCmd(a))
+	addGroup(root, groupManage, newImageCmd(a), newBuilderCmd(a), newBuildsCmd(a), newContextCmd(a), newBuildxCmd(a), newSystemCmd(a), newRegistryCmd(a))
 	addImageTwins(a, root)
 	addGroup(root, groupCommon, newLoginCmd(a), newLogoutCmd(a), newVersionCmd(a), newInfoCmd(a), newDoctorCmd(a))
 	addGroup(root, groupOther, newCompletionCmd(a), newWhyCmd(a))

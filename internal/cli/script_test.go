@@ -105,7 +105,7 @@ func registry(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) > 1 {
 		ts.Fatalf("usage: registry [USER:PASSWORD]")
 	}
-	h := server.New(server.NewMemory(), server.Options{})
+	var h http.Handler = server.New(server.NewMemory(), server.Options{})
 	if len(args) == 1 {
 		h = guard(h, args[0])
 	}

@@ -60,6 +60,8 @@ var rules = []rule{
 	{"sandbox/...", slices.Concat(helpers, []string{"errs", "sandbox/..."}), "runs a process in a directory; knows nothing of images"},
 	{"registry/remote", slices.Concat(helpers, vocabulary, []string{"content", "registry/remote/..."}), "a client knows no store"},
 	{"registry/server", slices.Concat(helpers, vocabulary, []string{"content/...", "registry/server/..."}), "a handler over content"},
+	{"registry/server/storage", vocabulary, "interfaces know no implementation"},
+	{"registry/server/storage/...", slices.Concat(helpers, vocabulary, []string{"content", "registry/server/storage/..."}), "implementations do not know each other, nor the handler"},
 	{"transfer", data, "prepares what leaves the store"},
 
 	{"build/solve", slices.Concat(data, []string{"build/solve/..."}), "the solver knows steps by interface only"},

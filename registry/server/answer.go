@@ -2,10 +2,18 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
+	"os"
 	"strconv"
+	"syscall"
+	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/registry/server/storage"
 
 	_ "crypto/sha256" // digests that clients name
 	_ "crypto/sha512" // digests that clients name
@@ -22,11 +30,21 @@ type apiError struct {
 func (e apiError) Error() string { return e.message }
 
 // WriteError answers with an error document, for those who write an
-// Options.Authorize: 401 with UNAUTHORIZED, 403 with DENIED, 404 with NAME_UNKNOWN,
-// 429 with TOOMANYREQUESTS.
+// Options.Authorize: 401 with UNAUTHORIZED, 403 with DENIED.
 func WriteError(w http.ResponseWriter, status int, code, message string) {
 	writeError(w, apiError{status, code, message})
 }
+
+// NameUnknown answers as if there were no such repository.
+func NameUnknown(w http.ResponseWriter) { writeError(w, errNameUnknown) }
+
+// TooManyRequests answers that the client is to come again after a while.
+func TooManyRequests(w http.ResponseWriter, after time.Duration) {
+	w.Header().Set("Retry-After", strconv.Itoa(int((after+time.Second-1)/time.Second)))
+	WriteError(w, http.StatusTooManyRequests, "TOOMANYREQUESTS", "too many requests")
+}
+
+var errNameUnknown = apiError{http.StatusNotFound, "NAME_UNKNOWN", "repository name not known to registry"}
 
 func writeError(w http.ResponseWriter, e apiError) {
 	type one struct {
@@ -37,6 +55,36 @@ func writeError(w http.ResponseWriter, e apiError) {
 		Errors []one `json:"errors"`
 	}{[]one{{e.code, e.message}}})
 	write(w, e.status, raw, "application/json; charset=utf-8")
+}
+
+// fail answers with err; what went wrong inside is logged, not told.
+func (c *call) fail(err error) {
+	var e apiError
+	var quota *storage.QuotaError
+	switch {
+	case errors.As(err, &e):
+	case errors.As(err, &quota):
+		e = apiError{http.StatusForbidden, "DENIED", quota.Error()}
+	case errors.Is(err, errs.ErrNotFound):
+		e = errNameUnknown
+	case errors.Is(err, errs.ErrTooLarge):
+		e = apiError{http.StatusRequestEntityTooLarge, "SIZE_INVALID", "too large"}
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		c.logFailure(err)
+		e = apiError{http.StatusInsufficientStorage, "UNKNOWN", "the registry's disk is full"}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		e = apiError{http.StatusRequestTimeout, "BLOB_UPLOAD_INVALID", "nothing came for too long"}
+	case c.r.Context().Err() != nil, errors.Is(err, io.ErrUnexpectedEOF):
+		e = apiError{http.StatusBadRequest, "BLOB_UPLOAD_INVALID", "the request broke off"}
+	default:
+		c.logFailure(err)
+		e = apiError{http.StatusInternalServerError, "UNKNOWN", "internal error"}
+	}
+	writeError(c.w, e)
+}
+
+func (c *call) logFailure(err error) {
+	c.o.Logger.ErrorContext(c.r.Context(), "request failed", "method", c.r.Method, "path", c.r.URL.Path, "error", err)
 }
 
 func (c *call) json(status int, v any, contentType string) {
@@ -53,6 +101,12 @@ func write(w http.ResponseWriter, status int, raw []byte, contentType string) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(raw)))
 	w.WriteHeader(status)
 	_, _ = w.Write(raw) // a client that went away needs no answer
+}
+
+// event tells of what was done.
+func (c *call) event(e Event) {
+	e.Time, e.Repository, e.Actor, e.Request = time.Now(), c.repo, c.o.Actor(c.r), c.r
+	c.o.Events(e)
 }
 
 // digestIn reads a digest out of a URL.

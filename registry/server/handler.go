@@ -1,80 +1,40 @@
 package server
 
 import (
-	"errors"
-	"io"
-	"log/slog"
 	"net/http"
-	"regexp"
-	"strings"
 
-	"github.com/mica-build/mica/errs"
-	"github.com/mica-build/mica/image"
+	"github.com/mica-build/mica/registry/server/storage"
+	"github.com/mica-build/mica/registry/server/storage/memory"
 )
 
-// An Action is what somebody wants to do.
-type Action string
-
-// The actions that Options.Authorize is asked about.
-const (
-	Pull    Action = "pull"
-	Push    Action = "push"
-	Delete  Action = "delete"
-	Catalog Action = "catalog" // of the whole registry: Access.Repository is ""
-)
-
-// Access is one right that a request needs.
-type Access struct {
-	Repository string
-	Action     Action
+// Registry answers the requests of clients. New makes one.
+type Registry struct {
+	blobs storage.Blobs
+	index storage.Index
+	o     Options
+	raw   *rawCache
 }
 
-// Options configure New. The zero value lets everybody do everything.
-type Options struct {
-	// Authorize, when not nil, is asked before each request with all the rights
-	// it needs (none for the base /v2/). If it says false it has answered.
-	Authorize func(w http.ResponseWriter, r *http.Request, need []Access) bool
-	// ReadOnly refuses everything that writes.
-	ReadOnly bool
-	// MaxBlob bounds a blob's size; 0 is no bound.
-	MaxBlob int64
-	// Logger hears of failures that are ours; nil discards.
-	Logger *slog.Logger
+var _ http.Handler = (*Registry)(nil)
+
+// New makes a registry over s.
+func New(s *storage.Storage, o Options) *Registry {
+	return &Registry{blobs: s.Blobs, index: s.Index, o: o.withDefaults(), raw: newRawCache()}
 }
 
-type handler struct {
-	b Backend
-	o Options
-}
+// Memory is what NewMemory makes.
+type Memory = storage.Storage
 
-// New makes a registry over b.
-func New(b Backend, o Options) http.Handler {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	return &handler{b: b, o: o}
-}
+// NewMemory is a place to keep everything for as long as a test takes.
+func NewMemory() *Memory { return memory.New() }
 
-// Grammar of the distribution specification.
-const (
-	nameGrammar = `[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*`
-	tagGrammar  = `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`
-	// maxName is what common clients allow with the host's name.
-	maxName = 255
-)
-
-var (
-	nameForm = regexp.MustCompile(`^` + nameGrammar + `$`)
-	tagForm  = regexp.MustCompile(`^` + tagGrammar + `$`)
-)
-
-// A call is one request to one repository.
+// A call is one request.
 type call struct {
-	*handler
+	*Registry
 	w    http.ResponseWriter
 	r    *http.Request
 	repo string
-	arg  string // what follows the API's word: reference, digest, upload id
+	arg  string // what follows the area's word: reference, digest, upload
 }
 
 // A verb is one method of one kind of URL.
@@ -83,136 +43,119 @@ type verb struct {
 	do     func(*call) error
 }
 
-// areas are the kinds of URL below a repository and the verbs of each.
-func areas() map[string]map[string]verb {
-	return map[string]map[string]verb{
-		"manifests": {
-			"GET": {Pull, (*call).getManifest}, "HEAD": {Pull, (*call).getManifest},
-			"PUT": {Push, (*call).putManifest}, "DELETE": {Delete, (*call).deleteManifest},
-		},
-		"blobs": {
-			"GET": {Pull, (*call).getBlob}, "HEAD": {Pull, (*call).getBlob}, "DELETE": {Delete, (*call).deleteBlob},
-		},
-		"start": {"POST": {Push, (*call).startUpload}},
-		"uploads": {
-			"GET": {Push, (*call).getUpload}, "PATCH": {Push, (*call).patchUpload},
-			"PUT": {Push, (*call).putUpload}, "DELETE": {Push, (*call).deleteUpload},
-		},
-		"tags":      {"GET": {Pull, (*call).listTags}, "HEAD": {Pull, (*call).listTags}},
-		"referrers": {"GET": {Pull, (*call).listReferrers}, "HEAD": {Pull, (*call).listReferrers}},
-	}
+// verbsOf are the verbs of each area that belongs to a repository.
+var verbsOf = map[Area]map[string]verb{
+	AreaManifests: {
+		"GET": {Pull, (*call).getManifest}, "HEAD": {Pull, (*call).getManifest},
+		"PUT": {Push, (*call).putManifest}, "DELETE": {Delete, (*call).deleteManifest},
+	},
+	AreaBlobs: {
+		"GET": {Pull, (*call).getBlob}, "HEAD": {Pull, (*call).headBlob}, "DELETE": {Delete, (*call).deleteBlob},
+	},
+	AreaStart: {"POST": {Push, (*call).startUpload}},
+	AreaUploads: {
+		"GET": {Push, (*call).getUpload}, "PATCH": {Push, (*call).patchUpload},
+		"PUT": {Push, (*call).putUpload}, "DELETE": {Push, (*call).deleteUpload},
+	},
+	AreaTags:      {"GET": {Pull, (*call).listTags}, "HEAD": {Pull, (*call).listTags}},
+	AreaReferrers: {"GET": {Pull, (*call).listReferrers}, "HEAD": {Pull, (*call).listReferrers}},
 }
 
-var areaOf = areas()
-
 // ServeHTTP answers one request.
-func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Docker-Distribution-API-Version", "registry/2.0")
-	c := &call{handler: h, w: w, r: r}
+func (g *Registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header()["Docker-Distribution-Api-Version"] = apiVersion
+	c := &call{Registry: g, w: w, r: r}
 	if err := c.serve(); err != nil {
 		c.fail(err)
 	}
 }
 
+var apiVersion = []string{"registry/2.0"} // header values are not changed
+
 func (c *call) serve() error {
-	path, ok := strings.CutPrefix(c.r.URL.Path, "/v2")
-	switch {
-	case !ok:
+	route := ParseRoute(c.r.URL.Path)
+	c.repo, c.arg = route.Repository, route.Argument
+	switch route.Area {
+	case AreaNone:
 		return apiError{http.StatusNotFound, "UNSUPPORTED", "not a registry URL"}
-	case path == "" || path == "/":
-		return c.base()
-	case path == "/_catalog":
-		return c.catalog()
+	case AreaBase:
+		return c.read(nil, (*call).base)
+	case AreaPing:
+		return c.read(nil, (*call).ping)
+	case AreaCatalog:
+		return c.read([]Access{{"", Catalog}}, (*call).catalog)
+	case AreaSearch:
+		return c.read([]Access{{"", Catalog}}, (*call).search)
 	}
-	area := c.split(strings.TrimPrefix(path, "/"))
-	if area == "" {
-		return apiError{http.StatusNotFound, "UNSUPPORTED", "not a registry URL"}
-	}
-	if !nameForm.MatchString(c.repo) || len(c.repo) > maxName {
+	if !ValidName(c.repo) {
 		return apiError{http.StatusBadRequest, "NAME_INVALID", "invalid repository name"}
 	}
-	v, ok := areaOf[area][c.r.Method]
+	v, ok := verbsOf[route.Area][c.r.Method]
 	if !ok {
-		return apiError{http.StatusMethodNotAllowed, "UNSUPPORTED", "method not allowed"}
+		return notAllowed
 	}
 	need := []Access{{c.repo, v.action}}
-	if from := c.r.URL.Query().Get("from"); area == "start" && from != "" {
-		if !nameForm.MatchString(from) {
-			return apiError{http.StatusBadRequest, "NAME_INVALID", "invalid repository name"}
+	if route.Area == AreaStart {
+		var err error
+		if need, err = c.mountNeeds(need); err != nil {
+			return err
 		}
-		need = append(need, Access{from, Pull})
 	}
-	if !c.allowed(need) {
+	if !c.authorized(need) {
 		return nil
 	}
-	if c.o.ReadOnly && v.action != Pull {
+	if v.action != Pull && c.o.ReadOnly() {
 		return apiError{http.StatusMethodNotAllowed, "DENIED", "the registry is read-only"}
 	}
 	return v.do(c)
 }
 
-// split finds repository, area and argument in a path. The names of areas may
-// occur in repository names too: the last one counts.
-func (c *call) split(path string) (area string) {
-	parts := strings.Split(path, "/")
-	n := len(parts)
-	is := func(i int, s string) bool { return i > 0 && parts[i] == s }
-	var used int
-	switch {
-	case is(n-2, "manifests"):
-		area, used, c.arg = "manifests", 2, parts[n-1]
-	case is(n-2, "referrers"):
-		area, used, c.arg = "referrers", 2, parts[n-1]
-	case is(n-2, "tags") && parts[n-1] == "list":
-		area, used = "tags", 2
-	case is(n-3, "blobs") && parts[n-2] == "uploads" && parts[n-1] == "":
-		area, used = "start", 3
-	case is(n-2, "blobs") && parts[n-1] == "uploads":
-		area, used = "start", 2
-	case is(n-3, "blobs") && parts[n-2] == "uploads":
-		area, used, c.arg = "uploads", 3, parts[n-1]
-	case is(n-2, "blobs"):
-		area, used, c.arg = "blobs", 2, parts[n-1]
-	default:
-		return ""
+var notAllowed = apiError{http.StatusMethodNotAllowed, "UNSUPPORTED", "method not allowed"}
+
+// read serves what can only be read.
+func (c *call) read(need []Access, do func(*call) error) error {
+	if c.r.Method != http.MethodGet && c.r.Method != http.MethodHead {
+		return notAllowed
 	}
-	c.repo = strings.Join(parts[:n-used], "/")
-	return area
+	if !c.authorized(need) {
+		return nil
+	}
+	return do(c)
 }
 
-func (c *call) allowed(need []Access) bool {
+// mountNeeds adds the right on the source of a mount, where nobody but Authorize can be asked about it.
+func (c *call) mountNeeds(need []Access) ([]Access, error) {
+	from := c.r.URL.Query().Get("from")
+	if from == "" {
+		return need, nil
+	}
+	if !ValidName(from) {
+		return nil, apiError{http.StatusBadRequest, "NAME_INVALID", "invalid repository name"}
+	}
+	if c.o.Allowed == nil {
+		need = append(need, Access{from, Pull})
+	}
+	return need, nil
+}
+
+func (c *call) authorized(need []Access) bool {
 	return c.o.Authorize == nil || c.o.Authorize(c.w, c.r, need)
+}
+
+// visible says whether the caller may pull from repo.
+func (c *call) visible(repo string) bool {
+	return c.o.Allowed == nil || c.o.Allowed(c.r, Access{repo, Pull})
 }
 
 // base says that this is a registry.
 func (c *call) base() error {
-	if c.r.Method != http.MethodGet && c.r.Method != http.MethodHead {
-		return apiError{http.StatusMethodNotAllowed, "UNSUPPORTED", "method not allowed"}
-	}
-	if !c.allowed(nil) {
-		return nil
-	}
 	c.json(http.StatusOK, struct{}{}, "application/json")
 	return nil
 }
 
-// fail answers with err; what went wrong inside is logged, not told.
-func (c *call) fail(err error) {
-	var e apiError
-	switch {
-	case errors.As(err, &e):
-	case errors.Is(err, errs.ErrNotFound):
-		e = apiError{http.StatusNotFound, "NAME_UNKNOWN", "not found"}
-	case errors.Is(err, errs.ErrTooLarge):
-		e = apiError{http.StatusRequestEntityTooLarge, "SIZE_INVALID", "too large"}
-	case c.r.Context().Err() != nil, errors.Is(err, io.ErrUnexpectedEOF):
-		e = apiError{http.StatusBadRequest, "BLOB_UPLOAD_INVALID", "the request broke off"}
-	default:
-		c.o.Logger.ErrorContext(c.r.Context(), "request failed", "method", c.r.Method, "path", c.r.URL.Path, "error", err)
-		e = apiError{http.StatusInternalServerError, "UNKNOWN", "internal error"}
-	}
-	writeError(c.w, e)
+// ping is what docker asks before a search.
+func (c *call) ping() error {
+	c.w.Header().Set("X-Docker-Registry-Version", "0.9.1")
+	c.json(http.StatusOK, true, "application/json")
+	return nil
 }
-
-// maxManifest is the size the specification recommends to accept at least.
-const maxManifest = image.MaxMetadata

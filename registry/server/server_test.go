@@ -15,18 +15,20 @@ import (
 
 	"github.com/mica-build/mica/image"
 	"github.com/mica-build/mica/registry/server"
+	"github.com/mica-build/mica/registry/server/storage"
+	"github.com/mica-build/mica/registry/server/storage/files"
 )
 
 // backends runs test against each backend.
 func backends(t *testing.T, test func(*testing.T, *registry)) {
-	for name, open := range map[string]func(*testing.T) server.Backend{
-		"memory": func(*testing.T) server.Backend { return server.NewMemory() },
-		"dir": func(t *testing.T) server.Backend {
-			b, err := server.OpenDir(t.TempDir())
+	for name, open := range map[string]func(*testing.T) *storage.Storage{
+		"memory": func(*testing.T) *storage.Storage { return server.NewMemory() },
+		"files": func(t *testing.T) *storage.Storage {
+			s, err := files.Open(t.TempDir(), files.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			return b
+			return s
 		},
 	} {
 		t.Run(name, func(t *testing.T) { test(t, start(t, open(t), server.Options{})) })
@@ -39,7 +41,7 @@ type registry struct {
 	url string
 }
 
-func start(t *testing.T, b server.Backend, o server.Options) *registry {
+func start(t *testing.T, b *storage.Storage, o server.Options) *registry {
 	srv := httptest.NewServer(server.New(b, o))
 	t.Cleanup(srv.Close)
 	return &registry{t, srv.URL}
@@ -350,7 +352,7 @@ func TestOptions(t *testing.T) {
 	t.Run("read only", func(t *testing.T) {
 		b := server.NewMemory()
 		d, _ := start(t, b, server.Options{}).manifest("a", "", "v1")
-		r := start(t, b, server.Options{ReadOnly: true})
+		r := start(t, b, server.Options{ReadOnly: func() bool { return true }})
 		r.want(200, "GET", "/v2/a/manifests/v1", "")
 		r.want(405, "POST", "/v2/a/blobs/uploads/", "")
 		r.want(405, "DELETE", "/v2/a/manifests/"+d.String(), "")

@@ -1,59 +1,122 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/registry/server/storage"
 )
 
 // startUpload mounts a blob, takes a whole one, or begins an upload.
 func (c *call) startUpload() error {
 	q := c.r.URL.Query()
-	if alg := q.Get("digest-algorithm"); alg != "" && !digest.Algorithm(alg).Available() {
-		return apiError{http.StatusBadRequest, "DIGEST_INVALID", "unsupported digest algorithm"}
-	}
-	if mount := q.Get("mount"); mount != "" && q.Get("from") != "" {
-		d, err := digestIn(mount)
-		if err != nil {
-			return err
-		}
-		err = c.b.MountBlob(c.r.Context(), c.repo, q.Get("from"), d)
-		if err == nil {
-			c.created(d)
-			return nil
-		}
-		if !errors.Is(err, errs.ErrNotFound) {
+	if s := q.Get("mount"); s != "" {
+		done, err := c.mount(s, q.Get("from"))
+		if done || err != nil {
 			return err
 		}
 	}
-	var want digest.Digest
-	if s := q.Get("digest"); s != "" {
-		var err error
-		if want, err = digestIn(s); err != nil {
-			return err
-		}
+	alg, want, err := announced(q)
+	if err != nil {
+		return err
 	}
-	id, err := c.b.StartUpload(c.r.Context(), c.repo)
+	id, err := c.blobs.Start(c.r.Context(), c.repo, alg)
 	if err != nil {
 		return err
 	}
 	c.arg = id
-	if want != "" {
-		return c.finish(want, 0)
+	if want == "" {
+		c.uploading(http.StatusAccepted, 0)
+		return nil
 	}
-	c.uploading(http.StatusAccepted, 0)
+	if err := c.finish(want, 0); err != nil {
+		c.cancel() // nobody knows its name
+		return err
+	}
 	return nil
 }
 
+// announced is the algorithm, and perhaps the digest, that an upload will have.
+func announced(q url.Values) (alg digest.Algorithm, want digest.Digest, err error) {
+	alg = digest.Canonical
+	if s := q.Get("digest-algorithm"); s != "" {
+		if alg = digest.Algorithm(s); !alg.Available() {
+			return alg, "", apiError{http.StatusBadRequest, "DIGEST_INVALID", "unsupported digest algorithm"}
+		}
+	}
+	if s := q.Get("digest"); s != "" {
+		if want, err = digestIn(s); err != nil {
+			return alg, "", err
+		}
+		alg = want.Algorithm()
+	}
+	return alg, want, nil
+}
+
+// mount gives the repository a blob of another one, which is from or, where that
+// is "", any that the caller may see. It says whether that was the answer.
+func (c *call) mount(s, from string) (bool, error) {
+	d, err := digestIn(s)
+	if err != nil {
+		return false, err
+	}
+	sources := []string{from}
+	if from == "" {
+		if sources, err = c.index.Holders(c.r.Context(), d); err != nil {
+			return false, err
+		}
+	}
+	for _, source := range sources {
+		link, err := c.index.Blob(c.r.Context(), source, d)
+		if err == nil && c.visible(source) {
+			err = c.addBlob(storage.Link{Digest: d, Size: link.Size}, c.present(d, link.Size))
+			if err == nil {
+				c.event(Event{Action: Push, Kind: KindBlob, Digest: d, Size: link.Size, Mounted: source})
+				c.created(d)
+				return true, nil
+			}
+		}
+		if err != nil && !errors.Is(err, errs.ErrNotFound) {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// present fails unless the bytes are there.
+func (c *call) present(d digest.Digest, size int64) func() error {
+	return func() error {
+		have, err := c.blobs.Stat(c.r.Context(), d)
+		if err == nil && have != size {
+			err = errs.ErrNotFound
+		}
+		return err
+	}
+}
+
+// addBlob links a blob, whose bytes publish sees to.
+func (c *call) addBlob(l storage.Link, publish func() error) error {
+	return c.index.Update(c.r.Context(), c.repo, func(tx storage.Tx) error {
+		tx.Link(l)
+		for _, limit := range c.o.Limits(c.repo) {
+			tx.Limit(limit)
+		}
+		tx.Publish(publish)
+		return nil
+	})
+}
+
 func (c *call) getUpload() error {
-	n, err := c.b.Upload(c.r.Context(), c.repo, c.arg)
+	n, err := c.blobs.Upload(c.r.Context(), c.repo, c.arg)
 	if err != nil {
 		return uploadError(err)
 	}
@@ -62,14 +125,14 @@ func (c *call) getUpload() error {
 }
 
 func (c *call) patchUpload() error {
-	n, err := c.b.Upload(c.r.Context(), c.repo, c.arg)
+	n, err := c.blobs.Upload(c.r.Context(), c.repo, c.arg)
 	if err != nil {
 		return uploadError(err)
 	}
 	if err := c.checkRange(n); err != nil {
 		return err
 	}
-	n, err = c.b.WriteUpload(c.r.Context(), c.repo, c.arg, n, c.body(n))
+	n, err = c.blobs.Write(c.r.Context(), c.repo, c.arg, n, c.body(n, c.o.MaxBlob))
 	if err != nil {
 		return uploadError(err)
 	}
@@ -82,7 +145,7 @@ func (c *call) putUpload() error {
 	if err != nil {
 		return err
 	}
-	n, err := c.b.Upload(c.r.Context(), c.repo, c.arg)
+	n, err := c.blobs.Upload(c.r.Context(), c.repo, c.arg)
 	if err != nil {
 		return uploadError(err)
 	}
@@ -94,22 +157,35 @@ func (c *call) putUpload() error {
 
 // finish appends the request's body and makes the upload a blob.
 func (c *call) finish(d digest.Digest, offset int64) error {
-	if _, err := c.b.WriteUpload(c.r.Context(), c.repo, c.arg, offset, c.body(offset)); err != nil {
+	if c.r.ContentLength != 0 {
+		if _, err := c.blobs.Write(c.r.Context(), c.repo, c.arg, offset, c.body(offset, c.o.MaxBlob)); err != nil {
+			return uploadError(err)
+		}
+	}
+	f, err := c.blobs.Finish(c.r.Context(), c.repo, c.arg, d)
+	if err != nil {
 		return uploadError(err)
 	}
-	if err := c.b.FinishUpload(c.r.Context(), c.repo, c.arg, d); err != nil {
-		return uploadError(err)
+	if err := c.addBlob(storage.Link{Digest: d, Size: f.Size()}, f.Publish); err != nil {
+		f.Discard()
+		return err
 	}
+	c.event(Event{Action: Push, Kind: KindBlob, Digest: d, Size: f.Size()})
 	c.created(d)
 	return nil
 }
 
 func (c *call) deleteUpload() error {
-	if err := c.b.CancelUpload(c.r.Context(), c.repo, c.arg); err != nil {
+	if err := c.blobs.Cancel(c.r.Context(), c.repo, c.arg); err != nil {
 		return uploadError(err)
 	}
 	c.w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// cancel forgets the upload; should that fail, it expires.
+func (c *call) cancel() {
+	_ = c.blobs.Cancel(context.WithoutCancel(c.r.Context()), c.repo, c.arg)
 }
 
 // checkRange holds the client's Content-Range against where the upload stands.
@@ -133,12 +209,13 @@ func (c *call) checkRange(have int64) error {
 	return nil
 }
 
-// body is what the client sends, within bounds.
-func (c *call) body(have int64) io.Reader {
-	if c.o.MaxBlob <= 0 {
-		return c.r.Body
+// body is what the client sends to what has bytes already, up to most of them; 0 is no bound.
+func (c *call) body(have, most int64) io.Reader {
+	r := io.Reader(&pacedReader{r: c.r.Body, control: http.NewResponseController(c.w), idle: c.o.Idle})
+	if most <= 0 {
+		return r
 	}
-	return &bounded{r: c.r.Body, left: c.o.MaxBlob - have}
+	return &bounded{r: r, left: most - have}
 }
 
 // bounded fails when more comes than there is room for.
@@ -147,6 +224,7 @@ type bounded struct {
 	left int64
 }
 
+// Read reads on within the bound.
 func (b *bounded) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
 	b.left -= int64(n)

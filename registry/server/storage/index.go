@@ -33,7 +33,7 @@ type Lister interface {
 	Links(ctx context.Context, repo string, p Page) ([]Link, error)
 	// Referrers lists the manifests whose subject is d.
 	Referrers(ctx context.Context, repo string, d digest.Digest) ([]Manifest, error)
-	// Repositories lists the repositories that have a manifest.
+	// Repositories lists the repositories that have anything.
 	Repositories(ctx context.Context, p Page) ([]Repository, error)
 	// Holders gives repositories that have a link to d, perhaps not all: those it
 	// finds without looking at everything.
@@ -85,13 +85,34 @@ type TxWriter interface {
 	// Limit refuses the update with a *QuotaError if it adds bytes and more than
 	// the limit would be used.
 	Limit(Limit)
+	// Publish has f called when it is known that the update may be made, right
+	// before it is. If f fails there is no update.
+	Publish(f func() error)
 }
 
-// A Collector removes blobs that nobody links to.
+// A Collector removes blobs that nobody has.
 type Collector interface {
-	// Collect calls remove for those of the candidates that no repository has as
-	// blob or manifest. Nobody can link to them meanwhile, so it is quick.
-	Collect(ctx context.Context, candidates []digest.Digest, remove func(digest.Digest) error) error
+	// Collect calls c.Remove for those of the candidates that no repository has as
+	// blob or manifest. While it does, nobody can link to them; it is quick then.
+	Collect(ctx context.Context, c Collection) error
+}
+
+// A Collection is what Collect is to do.
+type Collection struct {
+	Candidates []digest.Digest
+	// Gone, where it is not nil, says which uses not to count.
+	Gone func(Use) bool
+	// Remove is called for each blob that nobody has.
+	Remove func(digest.Digest) error
+	// Dry says that Remove removes nothing, so that nobody needs to wait.
+	Dry bool
+}
+
+// A Use is something that a repository has.
+type Use struct {
+	Repository string
+	Digest     digest.Digest
+	Blob       bool // a link; a manifest otherwise
 }
 
 // A Page is a part of a list: at most N entries after Last. The zero value is all.

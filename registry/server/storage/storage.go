@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/mica-build/mica/errs"
@@ -11,6 +12,9 @@ type Storage struct {
 	Blobs Blobs
 	Index Index
 }
+
+// Close writes what is still to be written. The storage may be used on.
+func (s *Storage) Close(ctx context.Context) error { return s.Index.Flush(ctx) }
 
 // A QuotaError says that an update would use more than a limit allows. It is errs.ErrTooLarge.
 type QuotaError struct {

@@ -101,9 +101,7 @@ func (x *index) Repositories(_ context.Context, p storage.Page) ([]storage.Repos
 	defer x.mu.Unlock()
 	var out []storage.Repository
 	for _, name := range slices.Sorted(maps.Keys(x.repos)) {
-		if u := x.repos[name].Usage(); u.Manifests > 0 {
-			out = append(out, storage.Repository{Name: name, Usage: u})
-		}
+		out = append(out, storage.Repository{Name: name, Usage: x.repos[name].Usage()})
 	}
 	return table.Cut(out, p, func(r storage.Repository) string { return r.Name }), nil
 }
@@ -135,6 +133,9 @@ func (x *index) Update(_ context.Context, repo string, f func(storage.Tx) error)
 		return err
 	}
 	if err := x.check(repo, tx); err != nil {
+		return err
+	}
+	if err := tx.DoPublish(); err != nil {
 		return err
 	}
 	t.Apply(tx.Changes)
@@ -179,29 +180,28 @@ func (x *index) Pulled(repo, tag string, d digest.Digest, at time.Time) {
 // Flush does nothing.
 func (x *index) Flush(context.Context) error { return nil }
 
-// Collect removes what nobody links to.
-func (x *index) Collect(ctx context.Context, candidates []digest.Digest, remove func(digest.Digest) error) error {
+// Collect removes what nobody has.
+func (x *index) Collect(ctx context.Context, c storage.Collection) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for _, d := range candidates {
+	used := map[digest.Digest]bool{}
+	for name, t := range x.repos {
+		t.Uses(name, func(u storage.Use) {
+			if c.Gone == nil || !c.Gone(u) {
+				used[u.Digest] = true
+			}
+		})
+	}
+	for _, d := range c.Candidates {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if x.has(d) {
+		if used[d] {
 			continue
 		}
-		if err := remove(d); err != nil {
+		if err := c.Remove(d); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func (x *index) has(d digest.Digest) bool {
-	for _, t := range x.repos {
-		if t.Has(d) {
-			return true
-		}
-	}
-	return false
 }

@@ -92,12 +92,6 @@ func (t *Table) Users(d digest.Digest) []digest.Digest {
 	return out
 }
 
-// Has says whether d is here as blob or manifest.
-func (t *Table) Has(d digest.Digest) bool {
-	o := t.objects[pack(d)]
-	return o != nil && (o.linked != 0 || o.m != nil)
-}
-
 // NamesReady says whether TagNames only reads, so that a shared lock is enough.
 func (t *Table) NamesReady() bool { return t.names != nil }
 
@@ -153,11 +147,14 @@ func (t *Table) Referrers(d digest.Digest) []storage.Manifest {
 	return sorted(out, storage.Page{}, func(m storage.Manifest) string { return string(m.Digest) })
 }
 
-// EachNeeded calls f for everything that the repository has as blob or manifest.
-func (t *Table) EachNeeded(f func(digest.Digest)) {
+// Uses calls f for everything that the repository has.
+func (t *Table) Uses(repo string, f func(storage.Use)) {
 	for key, o := range t.objects {
-		if o.linked != 0 || o.m != nil {
-			f(unpack(key))
+		if o.linked != 0 {
+			f(storage.Use{Repository: repo, Digest: unpack(key), Blob: true})
+		}
+		if o.m != nil {
+			f(storage.Use{Repository: repo, Digest: unpack(key)})
 		}
 	}
 }

@@ -16,6 +16,7 @@ type Tx struct {
 	now     time.Time
 	Changes []Change
 	Limits  []storage.Limit
+	publish []func() error
 }
 
 // Begin starts an update.
@@ -51,23 +52,58 @@ func (x *Tx) DeleteTag(name string) { x.add(Change{op: opUntag, name: name}) }
 // Limit adds a condition.
 func (x *Tx) Limit(l storage.Limit) { x.Limits = append(x.Limits, l) }
 
-// Added is the number of bytes that the changes add. It looks at additions only
-// if an update has nothing else, as all do that have limits.
-func (x *Tx) Added() int64 {
-	var n int64
+// Publish adds what is to be done before the changes are made.
+func (x *Tx) Publish(f func() error) { x.publish = append(x.publish, f) }
+
+// DoPublish does it.
+func (x *Tx) DoPublish() error {
+	for _, f := range x.publish {
+		if err := f(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Added is the number of bytes that the changes add.
+func (x *Tx) Added() int64 { return x.After().Bytes - x.usage.Bytes }
+
+// After is what there will be. What one update both adds and removes is not
+// looked at closely: no update does.
+func (x *Tx) After() storage.Usage {
+	u := x.usage
 	seen := map[string]bool{}
 	for i := range x.Changes {
 		c := &x.Changes[i]
-		o := x.objects[c.key]
-		switch {
-		case c.op == opLink && (o == nil || o.linked == 0), c.op == opManifest && (o == nil || o.m == nil):
-			if kind := string(rune(c.op)) + c.key; !seen[kind] {
-				seen[kind] = true
-				n += c.size
-			}
-		case c.op == opUnlink && o != nil && o.linked != 0, c.op == opDelete && o != nil && o.m != nil:
-			n -= o.size
+		kind := string(rune(c.op)) + c.key + "/" + c.name
+		if seen[kind] {
+			continue
 		}
+		seen[kind] = true
+		x.count(&u, c)
 	}
-	return n
+	return u
+}
+
+func (x *Tx) count(u *storage.Usage, c *Change) {
+	o := x.objects[c.key]
+	switch {
+	case c.op == opLink && (o == nil || o.linked == 0):
+		u.Blobs++
+		u.Bytes += c.size
+	case c.op == opManifest && (o == nil || o.m == nil):
+		u.Manifests++
+		u.Bytes += c.size
+	case c.op == opTag && x.tags[c.name] == nil:
+		u.Tags++
+	case c.op == opUnlink && o != nil && o.linked != 0:
+		u.Blobs--
+		u.Bytes -= o.size
+	case c.op == opDelete && o != nil && o.m != nil:
+		u.Manifests--
+		u.Bytes -= o.size
+		u.Tags -= int(o.tags)
+	case c.op == opUntag && x.tags[c.name] != nil:
+		u.Tags--
+	}
 }

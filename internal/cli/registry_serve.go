@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mica-build/mica/registry/server"
+	"github.com/mica-build/mica/registry/server/storage/files"
+)
+
+type registryServeOptions struct {
+	addr string
+	dir  string
+}
+
+func newRegistryServeCmd(a *app) *cobra.Command {
+	var o registryServeOptions
+	cmd := &cobra.Command{
+		Use:   "serve [OPTIONS]",
+		Short: "Serve a registry",
+		Long: `Serve an OCI registry from a directory until it is interrupted. Requests that
+are under way then may end first.`,
+		Args: args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runRegistryServe(cmd.Context(), a, o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.addr, "addr", "127.0.0.1:5000", "address to listen on")
+	f.StringVar(&o.dir, "dir", "", `directory of the registry (default "registry" in the store)`)
+	return cmd
+}
+
+// drainTime is how long requests under way may take once the server is to stop.
+const drainTime = time.Minute
+
+func runRegistryServe(ctx context.Context, a *app, o registryServeOptions) error {
+	if o.dir == "" {
+		o.dir = filepath.Join(a.root, "registry")
+	}
+	s, err := files.Open(o.dir, files.Options{Durable: a.durable})
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", o.addr)
+	if err != nil {
+		return fmt.Errorf("serve registry: %w", err)
+	}
+	srv := &http.Server{
+		Handler:           server.New(s, server.Options{Logger: slog.New(slog.NewTextHandler(a.stderr, nil))}),
+		ReadHeaderTimeout: 30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+	}
+	fmt.Fprintf(a.stdout, "registry on http://%s\n", l.Addr())
+	drained := make(chan struct{})
+	undo := context.AfterFunc(ctx, func() {
+		defer close(drained)
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+		defer cancel()
+		_ = srv.Shutdown(drain)
+	})
+	defer undo()
+	err = srv.Serve(l)
+	if errors.Is(err, http.ErrServerClosed) {
+		<-drained
+		err = nil
+	}
+	return errors.Join(err, s.Close(context.WithoutCancel(ctx)))
+}

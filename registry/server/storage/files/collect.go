@@ -1,0 +1,182 @@
+package files
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/registry/server/storage"
+	"github.com/mica-build/mica/registry/server/storage/internal/table"
+)
+
+// Collect marks while everything goes on, and then looks once more at the
+// repositories that changed meanwhile, while nothing does.
+func (x *index) Collect(ctx context.Context, c storage.Collection) error {
+	left := make(map[digest.Digest]bool, len(c.Candidates))
+	for _, d := range c.Candidates {
+		left[d] = true
+	}
+	since, err := x.catalog.records()
+	if err == nil {
+		err = x.markAll(ctx, c, left)
+	}
+	if err != nil {
+		return fmt.Errorf("find what is used: %w", err)
+	}
+	if !c.Dry {
+		done, err := x.alone(ctx)
+		if err != nil {
+			return err
+		}
+		defer done()
+		if err := x.markChanged(ctx, c, left, since); err != nil {
+			return fmt.Errorf("find what is used: %w", err)
+		}
+	}
+	for _, d := range c.Candidates {
+		if !left[d] {
+			continue
+		}
+		if err := errors.Join(ctx.Err(), c.Remove(d)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// alone waits until nobody publishes and keeps it so.
+func (x *index) alone(ctx context.Context) (done func(), err error) {
+	gate, err := lockExclusive(ctx, filepath.Join(x.root, "gate.lock"))
+	if err != nil {
+		return nil, err
+	}
+	publish, err := lockExclusive(ctx, filepath.Join(x.root, "publish.lock"))
+	if err != nil {
+		_ = gate.Release()
+		return nil, err
+	}
+	return func() {
+		_ = publish.Release()
+		_ = gate.Release()
+	}, nil
+}
+
+func (x *index) markAll(ctx context.Context, c storage.Collection, left map[digest.Digest]bool) error {
+	return x.eachRepository(ctx, func(name string) error {
+		usage, err := x.mark(name, c, left)
+		if err == nil && !c.Dry && !x.catalog.says(name, usage) {
+			return x.heal(ctx, name)
+		}
+		return err
+	})
+}
+
+// mark takes what a repository uses out of left.
+func (x *index) mark(name string, c storage.Collection, left map[digest.Digest]bool) (storage.Usage, error) {
+	r := newRepo(x.root, name) // not to be kept
+	if _, err := os.Stat(damagedName(r.path)); !errors.Is(err, fs.ErrNotExist) {
+		return storage.Usage{}, fmt.Errorf("repository %s: %s has what was behind a damage; look at it and remove it: %w",
+			name, damagedName(r.path), errs.ErrConflict)
+	}
+	if err := r.whole(); err != nil {
+		return storage.Usage{}, err
+	}
+	r.t.Uses(name, func(u storage.Use) {
+		if c.Gone == nil || !c.Gone(u) {
+			delete(left, u.Digest)
+		}
+	})
+	return r.t.Usage(), nil
+}
+
+// whole reads the log and fails if it is damaged.
+func (r *repo) whole() error {
+	if err := r.refresh(); err != nil {
+		return err
+	}
+	st, err := os.Stat(r.path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && st.Size() <= r.at.good {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	// Somebody may be writing; only what is not even the beginning of a record is damage.
+	f, err := os.Open(r.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	tail := make([]byte, st.Size()-r.at.good)
+	n, _ := f.ReadAt(tail, r.at.good)
+	if n > 0 && r.at.good > 0 && nextRecord(tail[:n]) == 0 && !torn(tail[:n]) {
+		return fmt.Errorf("repository %s: index is damaged at byte %d: %w", r.name, r.at.good, errs.ErrInvalid)
+	}
+	return nil
+}
+
+// markChanged marks the repositories that were changed since the catalog had so
+// many records; all of them if it was replaced.
+func (x *index) markChanged(ctx context.Context, c storage.Collection, left map[digest.Digest]bool, since mark) error {
+	names, whole, err := x.catalog.changedSince(since)
+	if err != nil {
+		return err
+	}
+	if whole {
+		return x.eachRepository(ctx, func(name string) error {
+			_, err := x.mark(name, c, left)
+			return err
+		})
+	}
+	for _, name := range names {
+		if _, err := x.mark(name, c, left); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A mark is a point in the life of the catalog.
+type mark struct {
+	file    fs.FileInfo
+	records int
+}
+
+func (c *catalog) records() (mark, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	err := c.refresh()
+	return mark{c.at.file, c.at.records}, err
+}
+
+// changedSince lists the repositories that the catalog named since; whole says
+// that it cannot tell.
+func (c *catalog) changedSince(since mark) (names []string, whole bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.refresh(); err != nil {
+		return nil, false, err
+	}
+	if since.file == nil || c.at.file == nil || !os.SameFile(since.file, c.at.file) || c.at.records < since.records {
+		return nil, true, nil
+	}
+	for name, record := range c.changed {
+		if record > since.records {
+			names = append(names, name)
+		}
+	}
+	return names, false, nil
+}
+
+// heal has the catalog say what a repository has.
+func (x *index) heal(ctx context.Context, name string) error {
+	return x.update(ctx, name, func(t *table.Table) (*table.Tx, error) {
+		return t.Begin(), x.catalog.reserve(ctx, entry{name, t.Usage()}, 0, 0, nil)
+	})
+}

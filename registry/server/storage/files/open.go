@@ -1,0 +1,81 @@
+package files
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/internal/atomicfile"
+	"github.com/mica-build/mica/registry/server/storage"
+)
+
+// Options configure Open. The zero value works.
+type Options struct {
+	// Durable makes what was acknowledged survive power loss, by fsync. Without it
+	// that is left to the operating system; a killed process loses nothing either way.
+	Durable bool
+}
+
+// format is what the file "registry" says.
+const format = "mica registry 1\n"
+
+// Open opens a registry's directory and makes it if need be. Nothing has to be
+// closed but notes of pulls are lost without Storage.Close.
+func Open(root string, o Options) (*storage.Storage, error) {
+	root, err := filepath.Abs(root)
+	if err != nil {
+		return nil, fmt.Errorf("open registry: %w", err)
+	}
+	if err := prepare(root); err != nil {
+		return nil, fmt.Errorf("open registry %s: %w", root, err)
+	}
+	return &storage.Storage{Blobs: newBlobs(root, o), Index: newIndex(root, o)}, nil
+}
+
+func prepare(root string) error {
+	mark := filepath.Join(root, "registry")
+	got, err := os.ReadFile(mark)
+	if err == nil && string(got) == format {
+		return nil
+	}
+	if err == nil {
+		return fmt.Errorf("%s says %q, want %q: %w", mark, got, format, errs.ErrUnsupported)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		return err
+	}
+	if err := checkStrange(root); err != nil {
+		return err
+	}
+	for _, dir := range []string{"blobs", "uploads", "repos", "trash", "damaged"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o700); err != nil {
+			return err
+		}
+	}
+	return atomicfile.Write(mark, []byte(format), atomicfile.Options{Perm: 0o600, Sync: true})
+}
+
+// checkStrange refuses a directory that has something else in it.
+func checkStrange(root string) error {
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		switch e.Name() {
+		case "blobs", "uploads", "repos", "trash", "damaged", "lost+found": // another process is preparing it
+		default:
+			if e.Name()[0] == '.' {
+				continue
+			}
+			return fmt.Errorf("there is something else in it (%s): %w", e.Name(), errs.ErrConflict)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,144 @@
+package files
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/mica-build/mica/registry/server/storage"
+	"github.com/mica-build/mica/registry/server/storage/internal/table"
+)
+
+// errNameTooLong is what a name gives that no file can have.
+const errNameTooLong = syscall.ENAMETOOLONG
+
+// Update changes a repository.
+func (x *index) Update(ctx context.Context, name string, f func(storage.Tx) error) error {
+	publishing, err := x.publisher(ctx)
+	if err != nil {
+		return fmt.Errorf("update repository %s: %w", name, err)
+	}
+	defer publishing.Release()
+	return x.update(ctx, name, func(t *table.Table) (*table.Tx, error) {
+		tx := t.Begin()
+		return tx, f(tx)
+	})
+}
+
+// publisher keeps collections away.
+func (x *index) publisher(ctx context.Context) (lock, error) {
+	gate, err := lockShared(ctx, filepath.Join(x.root, "gate.lock"))
+	if err != nil {
+		return nil, err
+	}
+	defer gate.Release()
+	return lockShared(ctx, filepath.Join(x.root, "publish.lock"))
+}
+
+// update makes the changes that f wants.
+func (x *index) update(ctx context.Context, name string, f func(*table.Table) (*table.Tx, error)) error {
+	r, err := x.repo(name)
+	if err != nil {
+		return fmt.Errorf("update repository %s: %w", name, err)
+	}
+	r.update.Lock()
+	defer r.update.Unlock()
+	log, err := lockLog(ctx, r.path)
+	if err != nil {
+		return fmt.Errorf("update repository %s: %w", name, err)
+	}
+	err = x.updateLocked(ctx, r, log, f)
+	if r.vain(log) {
+		x.prune(r, log)
+	} else {
+		_ = log.Release()
+	}
+	return err
+}
+
+// vain says that there is nothing that the log is needed for. It is locked.
+func (r *repo) vain(log lock) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	st, err := log.File().Stat()
+	return err == nil && (st.Size() == 0 || r.at.file != nil && r.t.Empty() && st.Size() == r.at.good)
+}
+
+// lockLog locks a log, which it makes if need be.
+func lockLog(ctx context.Context, path string) (lock, error) {
+	for {
+		l, err := lockExclusive(ctx, path)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return l, err
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (x *index) updateLocked(ctx context.Context, r *repo, log lock, f func(*table.Table) (*table.Tx, error)) error {
+	r.mu.Lock()
+	err := r.at.read(log.File(), r)
+	r.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("update repository %s: %w", r.name, err)
+	}
+	// Only who holds the log changes the table now: it can be read without r.mu.
+	tx, err := f(r.t)
+	if err != nil || len(tx.Changes) == 0 {
+		return err
+	}
+	before, after := r.t.Usage(), tx.After()
+	if err := x.catalog.reserve(ctx, entry{r.name, after}, before.Bytes, after.Bytes-before.Bytes, tx.Limits); err != nil {
+		return fmt.Errorf("update repository %s: %w", r.name, err)
+	}
+	err = tx.DoPublish()
+	if err == nil {
+		err = x.commit(r, log, tx.Changes)
+	}
+	if err != nil {
+		// What the catalog says is more than there is, at worst, until the next change.
+		_ = x.catalog.reserve(context.WithoutCancel(ctx), entry{r.name, r.t.Usage()}, 0, 0, nil)
+		return fmt.Errorf("update repository %s: %w", r.name, err)
+	}
+	x.weigh(r, r.t.Weight())
+	return nil
+}
+
+// commit adds the changes to the log and the table.
+func (x *index) commit(r *repo, log lock, changes []table.Change) error {
+	r.mu.RLock()
+	at := r.at // readers may look at the log again meanwhile
+	r.mu.RUnlock()
+	if err := at.write(log.File(), table.Append(nil, changes), x.o.Durable); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.at.read(log.File(), r); err != nil {
+		return err
+	}
+	if r.at.records > 2*r.t.Live()+1024 {
+		_ = r.compact() // the change is made; if not now, then next time
+	}
+	return nil
+}
+
+// prune removes the log of a repository that has nothing, and the directories
+// that are empty then.
+func (x *index) prune(r *repo, log lock) {
+	if log.Remove() != nil {
+		return
+	}
+	root := filepath.Join(x.root, "repos")
+	for dir := filepath.Dir(r.path); dir != root; dir = filepath.Dir(dir) {
+		if os.Remove(dir) != nil {
+			return
+		}
+	}
+}
