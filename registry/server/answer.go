@@ -14,9 +14,6 @@ import (
 
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/registry/server/storage"
-
-	_ "crypto/sha256" // digests that clients name
-	_ "crypto/sha512" // digests that clients name
 )
 
 // An apiError is an answer in the specification's form.

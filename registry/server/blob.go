@@ -12,10 +12,10 @@ import (
 	"github.com/mica-build/mica/registry/server/storage"
 )
 
-// renewAfter is the age from which a link that nothing needs is renewed when
-// somebody asks whether the blob is there: a manifest that needs it may come
-// next, and it is not to be collected before.
-const renewAfter = time.Minute
+// renewAfter is the age from which a link is renewed when somebody asks whether
+// the blob is there: a manifest that needs it may come next, and the blob is not
+// to be collected before, whatever becomes of the manifests that need it now.
+const renewAfter = 5 * time.Minute
 
 func (c *call) getBlob() error {
 	d, err := digestIn(c.arg)
@@ -69,7 +69,7 @@ func (c *call) headBlob() error {
 	if size, err := c.blobs.Stat(c.r.Context(), d); err != nil || size != link.Size {
 		return blobError(errors.Join(errs.ErrNotFound, err))
 	}
-	if link.Users == 0 && time.Since(link.Linked) > renewAfter && !c.o.ReadOnly() {
+	if time.Since(link.Linked) > renewAfter && !c.o.ReadOnly() {
 		if err := c.renew(d); err != nil {
 			return blobError(err)
 		}

@@ -65,6 +65,9 @@ func (c *call) reference() (tag string, d digest.Digest, err error) {
 		t, err := c.index.Tag(c.r.Context(), c.repo, c.arg)
 		return c.arg, t.Digest, manifestError(err)
 	}
+	if !strings.Contains(c.arg, ":") { // no tag has such a name
+		return "", "", manifestError(errs.ErrNotFound)
+	}
 	d, err = digestIn(c.arg)
 	return "", d, err
 }

@@ -5,6 +5,9 @@ import (
 	"fmt"
 
 	"github.com/mica-build/mica/errs"
+
+	_ "crypto/sha256" // digests that clients name
+	_ "crypto/sha512" // digests that clients name
 )
 
 // Storage is where a registry keeps everything.

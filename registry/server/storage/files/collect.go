@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 
@@ -15,6 +16,9 @@ import (
 	"github.com/mica-build/mica/registry/server/storage/internal/table"
 )
 
+// batch is how many blobs are removed while nobody can publish.
+const batch = 256
+
 // Collect marks while everything goes on, and then looks once more at the
 // repositories that changed meanwhile, while nothing does.
 func (x *index) Collect(ctx context.Context, c storage.Collection) error {
@@ -22,32 +26,43 @@ func (x *index) Collect(ctx context.Context, c storage.Collection) error {
 	for _, d := range c.Candidates {
 		left[d] = true
 	}
-	since, err := x.catalog.records()
+	since, err := x.catalog.mark()
 	if err == nil {
 		err = x.markAll(ctx, c, left)
 	}
 	if err != nil {
 		return fmt.Errorf("find what is used: %w", err)
 	}
-	if !c.Dry {
-		done, err := x.alone(ctx)
-		if err != nil {
-			return err
-		}
-		defer done()
-		if err := x.markChanged(ctx, c, left, since); err != nil {
-			return fmt.Errorf("find what is used: %w", err)
-		}
-	}
-	for _, d := range c.Candidates {
-		if !left[d] {
-			continue
-		}
-		if err := errors.Join(ctx.Err(), c.Remove(d)); err != nil {
+	garbage := slices.DeleteFunc(slices.Clone(c.Candidates), func(d digest.Digest) bool { return !left[d] })
+	for part := range slices.Chunk(garbage, batch) {
+		if since, err = x.remove(ctx, c, part, left, since); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// remove removes those of part that are left after looking once more.
+func (x *index) remove(ctx context.Context, c storage.Collection, part []digest.Digest, left map[digest.Digest]bool, since mark) (mark, error) {
+	if !c.Dry {
+		done, err := x.alone(ctx)
+		if err != nil {
+			return since, err
+		}
+		defer done()
+		if since, err = x.markChanged(ctx, c, left, since); err != nil {
+			return since, fmt.Errorf("find what is used: %w", err)
+		}
+	}
+	for _, d := range part {
+		if !left[d] {
+			continue
+		}
+		if err := errors.Join(ctx.Err(), c.Remove(d)); err != nil {
+			return since, err
+		}
+	}
+	return since, nil
 }
 
 // alone waits until nobody publishes and keeps it so.
@@ -121,57 +136,60 @@ func (r *repo) whole() error {
 	return nil
 }
 
-// markChanged marks the repositories that were changed since the catalog had so
-// many records; all of them if it was replaced.
-func (x *index) markChanged(ctx context.Context, c storage.Collection, left map[digest.Digest]bool, since mark) error {
-	names, whole, err := x.catalog.changedSince(since)
+// markChanged marks the repositories that were changed since; all of them if the
+// catalog cannot tell.
+func (x *index) markChanged(ctx context.Context, c storage.Collection, left map[digest.Digest]bool, since mark) (mark, error) {
+	names, now, err := x.catalog.changedSince(since)
 	if err != nil {
+		return since, err
+	}
+	again := func(name string) error {
+		_, err := x.mark(name, c, left)
 		return err
 	}
-	if whole {
-		return x.eachRepository(ctx, func(name string) error {
-			_, err := x.mark(name, c, left)
-			return err
-		})
+	if names == nil {
+		return now, x.eachRepository(ctx, again)
 	}
 	for _, name := range names {
-		if _, err := x.mark(name, c, left); err != nil {
-			return err
+		if err := again(name); err != nil {
+			return since, err
 		}
 	}
-	return nil
+	return now, nil
 }
 
 // A mark is a point in the life of the catalog.
 type mark struct {
-	file    fs.FileInfo
+	header  string
 	records int
 }
 
-func (c *catalog) records() (mark, error) {
+func (c *catalog) mark() (mark, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	err := c.refresh()
-	return mark{c.at.file, c.at.records}, err
+	return mark{c.at.header, c.at.records}, err
 }
 
-// changedSince lists the repositories that the catalog named since; whole says
+// changedSince lists the repositories that the catalog named since; nil says
 // that it cannot tell.
-func (c *catalog) changedSince(since mark) (names []string, whole bool, err error) {
+func (c *catalog) changedSince(since mark) (names []string, now mark, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.refresh(); err != nil {
-		return nil, false, err
+		return nil, since, err
 	}
-	if since.file == nil || c.at.file == nil || !os.SameFile(since.file, c.at.file) || c.at.records < since.records {
-		return nil, true, nil
+	now = mark{c.at.header, c.at.records}
+	if since.header == "" || since.header != now.header {
+		return nil, now, nil
 	}
+	names = []string{}
 	for name, record := range c.changed {
 		if record > since.records {
 			names = append(names, name)
 		}
 	}
-	return names, false, nil
+	return names, now, nil
 }
 
 // heal has the catalog say what a repository has.
