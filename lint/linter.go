@@ -1,0 +1,187 @@
+package lint
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+
+	"github.com/mica-build/mica/lint/dockerfile"
+)
+
+// A Linter runs rules over files.
+type Linter struct {
+	Rules    []Rule
+	Settings Settings
+}
+
+// ParseCode is the code of a file that is no Dockerfile.
+const ParseCode = "DL1000"
+
+// Run looks at one file. Findings are in the order of the file.
+func (l *Linter) Run(name string, raw []byte) []Finding {
+	f, err := dockerfile.Parse(name, raw)
+	if err != nil {
+		return l.keep(nil, []Finding{broken(name, err)})
+	}
+	src := newSource(f)
+	var out []Finding
+	for _, in := range f.Instructions {
+		if in.Err != nil {
+			out = append(out, Finding{File: name, Range: in.Keyword.Range(), Code: ParseCode, Message: in.Err.Error()})
+		}
+	}
+	for i := range l.Rules {
+		r := &l.Rules[i]
+		if !l.asks(r.Code) {
+			continue
+		}
+		p := Pass{Source: src, Settings: &l.Settings, rule: r}
+		r.Check(&p)
+		out = append(out, p.out...)
+	}
+	return l.keep(src, out)
+}
+
+func broken(name string, err error) Finding {
+	f := Finding{File: name, Code: ParseCode, Message: err.Error(), Range: dockerfile.Range{
+		Start: dockerfile.Pos{Line: 1, Column: 1}, End: dockerfile.Pos{Line: 1, Column: 1},
+	}}
+	var pe *dockerfile.ParseError
+	if errors.As(err, &pe) {
+		f.Range = pe.Range
+	}
+	return f
+}
+
+// asks says whether a rule is to be run. Rules that speak for many codes have
+// codes that no setting names.
+func (l *Linter) asks(code string) bool {
+	return !l.Settings.Ignored[code] && (len(l.Settings.Only) == 0 || l.Settings.Only[code])
+}
+
+// keep applies levels, lists and pragmas, drops twins and sorts.
+func (l *Linter) keep(src *Source, all []Finding) []Finding {
+	out := all[:0]
+	for _, f := range all {
+		if level, ok := l.Settings.Levels[f.Code]; ok {
+			f.Level = level
+		}
+		if f.Level == Ignore || !l.asks(f.Code) || src != nil && l.silenced(src, &f) {
+			continue
+		}
+		out = append(out, f)
+	}
+	out = l.dropTwins(src, out)
+	if src != nil && l.Settings.Unused {
+		out = append(out, src.unused()...)
+	}
+	slices.SortStableFunc(out, func(a, b Finding) int {
+		return cmp.Or(
+			cmp.Compare(a.Range.Start.Line, b.Range.Start.Line),
+			cmp.Compare(a.Range.Start.Column, b.Range.Start.Column),
+			cmp.Compare(a.Code, b.Code),
+		)
+	})
+	return out
+}
+
+func (l *Linter) silenced(src *Source, f *Finding) bool {
+	if l.Settings.NoPragmas {
+		return false
+	}
+	in := src.at(f.Range.Start.Line)
+	silent := false
+	for i := range src.pragmas {
+		if p := &src.pragmas[i]; p.silences(f, in) {
+			p.used[f.Code] = true
+			silent = true
+		}
+	}
+	return silent
+}
+
+// at is the instruction that a line belongs to.
+func (s *Source) at(line int) *dockerfile.Instruction {
+	i, ok := slices.BinarySearchFunc(s.Instructions, line, func(in *dockerfile.Instruction, line int) int {
+		switch {
+		case in.Range.End.Line < line:
+			return -1
+		case in.Range.Start.Line > line:
+			return 1
+		}
+		return 0
+	})
+	if !ok {
+		return nil
+	}
+	return s.Instructions[i]
+}
+
+// dropTwins keeps one of two findings that are the same under two names.
+func (l *Linter) dropTwins(src *Source, all []Finding) []Finding {
+	if src == nil {
+		return all
+	}
+	twin := map[string]string{} // the other name to the one that stays
+	for i := range l.Rules {
+		if t := l.Rules[i].Twin; t != "" {
+			twin[l.Rules[i].Code] = t
+		}
+	}
+	type key struct {
+		code string
+		in   *dockerfile.Instruction
+	}
+	first := map[key]int{}
+	for i, f := range all {
+		if twin[f.Code] != "" {
+			first[key{f.Code, src.at(f.Range.Start.Line)}] = i
+		}
+	}
+	drop := map[int]bool{}
+	for i := range all {
+		for _, code := range namesakes(twin, all[i].Code) {
+			if j, ok := first[key{code, src.at(all[i].Range.Start.Line)}]; ok && j != i {
+				all[j].Also = all[i].Code
+				drop[i] = true
+			}
+		}
+	}
+	out := make([]Finding, 0, len(all))
+	for i, f := range all {
+		if !drop[i] {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// namesakes are the codes that have code as their twin.
+func namesakes(twin map[string]string, code string) []string {
+	var out []string
+	for own, other := range twin {
+		if other == code {
+			out = append(out, own)
+		}
+	}
+	return out
+}
+
+// UnusedCode is the code of a pragma that silences nothing.
+const UnusedCode = "ML0001"
+
+func (s *Source) unused() []Finding {
+	var out []Finding
+	for i := range s.pragmas {
+		p := &s.pragmas[i]
+		for _, code := range p.ignore {
+			if !p.used[code] {
+				out = append(out, Finding{
+					File: s.Name, Range: p.text.Range(), Level: Info, Code: UnusedCode,
+					Message: code + " is silenced here, but finds nothing",
+				})
+			}
+		}
+	}
+	return out
+}
