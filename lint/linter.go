@@ -17,13 +17,33 @@ type Linter struct {
 // ParseCode is the code of a file that is no Dockerfile.
 const ParseCode = "DL1000"
 
+// An Input is a file to look at.
+type Input struct {
+	Name string // as findings call it
+	Raw  []byte
+	// Ignore are the patterns of the ignore file beside it; nil if that is unknown.
+	Ignore []string
+	// Images tells what is known of a base image without asking a registry; nil is
+	// nothing.
+	Images func(name string) (Image, bool)
+}
+
+// An Image is what a rule may ask about a base image.
+type Image struct {
+	OS, Architecture string
+	Env              []string // NAME=value
+	Shell            []string
+}
+
 // Run looks at one file. Findings are in the order of the file.
-func (l *Linter) Run(name string, raw []byte) []Finding {
-	f, err := dockerfile.Parse(name, raw)
+func (l *Linter) Run(input Input) []Finding {
+	name := input.Name
+	f, err := dockerfile.Parse(name, input.Raw)
 	if err != nil {
 		return l.keep(nil, []Finding{broken(name, err)})
 	}
 	src := newSource(f)
+	src.Ignore, src.Images = input.Ignore, input.Images
 	var out []Finding
 	for _, in := range f.Instructions {
 		if in.Err != nil {
@@ -65,6 +85,14 @@ func (l *Linter) keep(src *Source, all []Finding) []Finding {
 	for _, f := range all {
 		if level, ok := l.Settings.Levels[f.Code]; ok {
 			f.Level = level
+		}
+		if src != nil && isCheck(f.Code) {
+			if src.check.skips(f.Code) || src.skippedAt(&f) {
+				continue
+			}
+			if src.check.fail {
+				f.Level = Error
+			}
 		}
 		if f.Level == Ignore || !l.asks(f.Code) || src != nil && l.silenced(src, &f) {
 			continue
@@ -128,20 +156,16 @@ func (l *Linter) dropTwins(src *Source, all []Finding) []Finding {
 			twin[l.Rules[i].Code] = t
 		}
 	}
-	type key struct {
-		code string
-		in   *dockerfile.Instruction
-	}
-	first := map[key]int{}
-	for i, f := range all {
-		if twin[f.Code] != "" {
-			first[key{f.Code, src.at(f.Range.Start.Line)}] = i
+	first := map[twinKey]int{}
+	for i := range all {
+		if other := twin[all[i].Code]; other != "" {
+			first[src.twinKey(all[i].Code, other, &all[i])] = i
 		}
 	}
 	drop := map[int]bool{}
 	for i := range all {
 		for _, code := range namesakes(twin, all[i].Code) {
-			if j, ok := first[key{code, src.at(all[i].Range.Start.Line)}]; ok && j != i {
+			if j, ok := first[src.twinKey(code, all[i].Code, &all[i])]; ok && j != i {
 				all[j].Also = all[i].Code
 				drop[i] = true
 			}
@@ -154,6 +178,24 @@ func (l *Linter) dropTwins(src *Source, all []Finding) []Finding {
 		}
 	}
 	return out
+}
+
+// A twinKey is what two findings that say the same have in common.
+type twinKey struct {
+	code  string
+	in    *dockerfile.Instruction
+	stage *dockerfile.Stage
+	name  string
+}
+
+// twinKey is the instruction that a finding is about. Of instructions that may
+// stand once in a stage, one rule reports the first and the other the last.
+func (s *Source) twinKey(code, other string, f *Finding) twinKey {
+	in := s.at(f.Range.Start.Line)
+	if in != nil && other == "MultipleInstructionsDisallowed" {
+		return twinKey{code: code, stage: in.Stage, name: in.Name}
+	}
+	return twinKey{code: code, in: in}
 }
 
 // namesakes are the codes that have code as their twin.

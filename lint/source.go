@@ -10,6 +10,9 @@ import (
 // A Source is a file and the scripts in it, parsed once for all rules.
 type Source struct {
 	*dockerfile.File
+	Ignore  []string // see Input
+	Images  func(name string) (Image, bool)
+	check   directive
 	scripts map[*dockerfile.Instruction][]*shell.Script
 	shells  map[*dockerfile.Instruction]string
 	pragmas []pragma
@@ -18,6 +21,7 @@ type Source struct {
 func newSource(f *dockerfile.File) *Source {
 	s := &Source{File: f, scripts: map[*dockerfile.Instruction][]*shell.Script{}, shells: map[*dockerfile.Instruction]string{}}
 	s.pragmas = pragmas(f)
+	s.check = parseDirective(f.Directives["check"].String())
 	for _, in := range f.Instructions {
 		if in.Name == "ONBUILD" && in.Inner != nil {
 			in = in.Inner

@@ -14,6 +14,8 @@ type File struct {
 	Directives map[string]Text
 	// EmptyContinuations are blank lines within continued instructions.
 	EmptyContinuations []Range
+
+	head int // lines of directives
 }
 
 // A Comment is a line that begins with #.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/linter"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 
 	"github.com/mica-build/mica/errs"
@@ -94,13 +95,14 @@ func (f *File) directives() {
 		if !ok || !has || key != "syntax" && key != "escape" && key != "check" {
 			return
 		}
+		f.head = i + 1
 		f.Directives[key] = t.Slice(strings.IndexByte(t.String(), '=')+1, t.Len()).Trim()
 	}
 }
 
 // comments takes the comment lines from line first to before line end.
 func (f *File) comments(first, end int) {
-	for n := first; n < end && n <= len(f.Lines); n++ {
+	for n := max(first, f.head+1); n < end && n <= len(f.Lines); n++ {
 		if t, ok := f.comment(n); ok {
 			f.Comments = append(f.Comments, Comment{Text: t})
 		}
@@ -125,7 +127,9 @@ func (f *File) add(n *parser.Node) {
 	if n.EndLine > last && n.EndLine <= len(f.Lines) {
 		in.Range.End = Pos{n.EndLine, len(f.Lines[n.EndLine-1]) + 1}
 	}
-	if _, err := instructions.ParseInstruction(n); err != nil {
+	// Its own warnings are ours to give; without a linter it takes comments for nil's.
+	quiet := linter.New(&linter.Config{SkipAll: true})
+	if _, err := instructions.ParseInstructionWithLinter(n, quiet); err != nil {
 		in.Err = err
 	}
 	for i := range f.Comments {

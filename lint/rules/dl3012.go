@@ -3,7 +3,7 @@ package rules
 import "github.com/mica-build/mica/lint"
 
 var dl3012 = lint.Rule{
-	Code: "DL3012", Level: lint.Error, Title: "a second HEALTHCHECK in one stage",
+	Code: "DL3012", Level: lint.Error, Title: "a second HEALTHCHECK in one stage", Twin: "MultipleInstructionsDisallowed",
 	Check: func(p *lint.Pass) { repeated(p, "HEALTHCHECK") },
 }
 

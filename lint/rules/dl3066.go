@@ -32,4 +32,3 @@ func usesOne(user string, args []string) bool {
 		return strings.Contains(user, "${"+a) || strings.Contains(user, "$"+a)
 	})
 }
-
