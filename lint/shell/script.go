@@ -16,6 +16,7 @@ type Script struct {
 	Err      error        // a *syntax.ParseError, if not all was
 	Commands []*Command   // in the order of the text, those in substitutions too
 	Pipes    []dockerfile.Range
+	Nodes    []Node // of File, in the order of the text
 	// Exec is set if this is the JSON form: its words, not a script.
 	Exec bool
 }
@@ -68,8 +69,9 @@ func (s *Script) Source(n syntax.Node) string {
 }
 
 func (s *Script) collect() {
-	syntax.Walk(s.File, func(n syntax.Node) bool {
-		switch n := n.(type) {
+	s.Nodes = flatten(s.File)
+	for _, node := range s.Nodes {
+		switch n := node.Node.(type) {
 		case *syntax.CallExpr:
 			if c := s.command(n); c != nil {
 				s.Commands = append(s.Commands, c)
@@ -82,8 +84,7 @@ func (s *Script) collect() {
 				s.Pipes = append(s.Pipes, s.Text.RangeOf(at, min(at+len(n.Op.String()), s.Text.Len())))
 			}
 		}
-		return true
-	})
+	}
 }
 
 // Uses says whether the script calls one of the programs.
