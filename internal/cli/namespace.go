@@ -19,7 +19,7 @@ import (
 // files of other users.
 var readers = []string{
 	"mica", "docker", "help", "version", "completion", "doctor", "info", "login", "logout",
-	"images", "ls", "tag", "inspect", "history",
+	"lint", "rules", "images", "ls", "tag", "inspect", "history",
 	cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd,
 }
 

@@ -41,7 +41,7 @@ func newRootCmd(a *app, name string) *cobra.Command {
 	addGroup(root, groupManage, newImageCmd(a), newBuilderCmd(a), newBuildsCmd(a), newContextCmd(a), newBuildxCmd(a), newSystemCmd(a), newRegistryCmd(a))
 	addImageTwins(a, root)
 	addGroup(root, groupCommon, newLoginCmd(a), newLogoutCmd(a), newVersionCmd(a), newInfoCmd(a), newDoctorCmd(a))
-	addGroup(root, groupOther, newCompletionCmd(a), newWhyCmd(a))
+	addGroup(root, groupOther, newCompletionCmd(a), newWhyCmd(a), newLintCmd(a))
 	setHelpCommand(root)
 	setHelp(root)
 	return root
