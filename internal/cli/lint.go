@@ -158,4 +158,3 @@ func lintTitle(code string) string {
 	}
 	return ""
 }
-

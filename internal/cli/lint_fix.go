@@ -25,7 +25,7 @@ func (a *app) lintFix(l *lint.Linter, inputs []lint.Input, o lintOptions) error 
 		if !o.fix || o.diff || in.Name == "-" {
 			continue
 		}
-		if err := replaceFile(in.Name, raw); err != nil {
+		if err := replaceDockerfile(in.Name, raw); err != nil {
 			return fmt.Errorf("fix %s: %w", in.Name, err)
 		}
 	}
@@ -43,8 +43,8 @@ func (a *app) lintFix(l *lint.Linter, inputs []lint.Input, o lintOptions) error 
 	return nil
 }
 
-// replaceFile writes a file whole, with the mode it had; a link stays one.
-func replaceFile(name string, raw []byte) error {
+// replaceDockerfile writes a file whole, with the mode it had; a link stays one.
+func replaceDockerfile(name string, raw []byte) error {
 	fi, err := os.Stat(name)
 	if err != nil {
 		return err

@@ -31,7 +31,7 @@ var (
 		"content/...", "layer", "snapshot", "store",
 	})
 	engines = slices.Concat(data, []string{
-		"build/...", "container", "sandbox/...", "snapshot/...", "registry/...", "transfer",
+		"build/...", "container", "sandbox/...", "snapshot/...", "registry/...", "transfer", "lint/...",
 	})
 	faces = slices.Concat(engines, []string{"engine", "internal/dockerconfig", "internal/ui/..."})
 )
@@ -63,6 +63,12 @@ var rules = []rule{
 	{"registry/server/storage", vocabulary, "interfaces know no implementation"},
 	{"registry/server/storage/...", slices.Concat(helpers, vocabulary, []string{"content", "registry/server/storage/..."}), "implementations do not know each other, nor the handler"},
 	{"transfer", data, "prepares what leaves the store"},
+
+	{"lint/dockerfile", []string{"errs"}, "a file and the places in it"},
+	{"lint/shell", []string{"lint/dockerfile"}, "scripts know Dockerfiles by their text only"},
+	{"lint", []string{"errs", "lint/dockerfile", "lint/shell"}, "runs rules, whichever they are"},
+	{"lint/pages", nil, "text"},
+	{"lint/...", []string{"errs", "lint", "lint/dockerfile", "lint/shell"}, "rules, formats and settings do not know each other"},
 
 	{"build/solve", slices.Concat(data, []string{"build/solve/..."}), "the solver knows steps by interface only"},
 	{"build/frontend", slices.Concat(data, []string{"build/solve"}), "the language knows no executor"},

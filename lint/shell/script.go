@@ -1,7 +1,6 @@
 package shell
 
 import (
-	"errors"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -13,7 +12,7 @@ import (
 type Script struct {
 	Text     dockerfile.Text
 	File     *syntax.File // what was understood; never nil
-	Err      error        // a *syntax.ParseError, if not all was
+	Err      error        // a syntax.ParseError, if not all was
 	Commands []*Command   // in the order of the text, those in substitutions too
 	Pipes    []dockerfile.Range
 	Nodes    []Node // of File, in the order of the text
@@ -26,13 +25,12 @@ func Parse(text dockerfile.Text) *Script {
 	s := &Script{Text: text, File: &syntax.File{}}
 	p := syntax.NewParser(syntax.Variant(syntax.LangBash), syntax.KeepComments(true))
 	// Statement by statement, to keep what stands before an error.
-	s.Err = errors.Join(p.Stmts(strings.NewReader(text.String()), func(st *syntax.Stmt) bool {
+	for st, err := range p.StmtsSeq(strings.NewReader(text.String())) {
+		if err != nil {
+			s.Err = err
+			break
+		}
 		s.File.Stmts = append(s.File.Stmts, st)
-		return true
-	}))
-	var pe syntax.ParseError
-	if s.Err != nil && errors.As(s.Err, &pe) {
-		s.Err = pe
 	}
 	s.collect()
 	return s
