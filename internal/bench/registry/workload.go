@@ -1,0 +1,275 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// A workload is something that clients do to a server.
+type workload struct {
+	name, about string
+	unit        string // of what run gives: a rate (more is better) or a time
+	less        bool   // less is better
+	prepare     func(*server) error
+	run         func(*server) ([]float64, error)
+}
+
+// measure lets the servers take turns.
+func (w workload) measure(ctx context.Context, servers []*server, rounds int) error {
+	got := make([][]float64, len(servers))
+	cpu := make([]float64, len(servers))
+	for _, s := range servers {
+		if w.prepare != nil && !s.ready[w.name] {
+			if err := w.prepare(s); err != nil {
+				return fmt.Errorf("%s: prepare: %w", s.name, err)
+			}
+			s.ready[w.name] = true
+		}
+	}
+	for range rounds {
+		for i, s := range servers {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			before := s.cpu()
+			values, err := w.run(s)
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
+			cpu[i] += s.cpu() - before
+			got[i] = append(got[i], values...)
+		}
+	}
+	for i, s := range servers {
+		fmt.Printf("%-14s %-13s %12s %12s %6.2fx %9.2f\n", w.name, s.name,
+			w.show(w.best(got[i])), w.show(median(got[i])), w.ratio(w.best(got[0]), w.best(got[i])), cpu[i])
+	}
+	return nil
+}
+
+func (w workload) show(v float64) string { return fmt.Sprintf("%.1f %s", v, w.unit) }
+
+func (w workload) best(list []float64) float64 {
+	if w.less {
+		return slices.Min(list)
+	}
+	return slices.Max(list)
+}
+
+// ratio says how many times better mica is.
+func (w workload) ratio(mica, other float64) float64 {
+	if w.less {
+		return other / mica
+	}
+	return mica / other
+}
+
+func median(list []float64) float64 {
+	s := slices.Sorted(slices.Values(list))
+	return s[len(s)/2]
+}
+
+func workloads(tags int) []workload {
+	var all []workload
+	for _, size := range []struct {
+		name  string
+		bytes int
+	}{{"1m", 1 << 20}, {"100m", 100 << 20}} {
+		for _, clients := range []int{2, 16} {
+			count := 128
+			if size.bytes > 1<<20 {
+				count = max(4, clients)
+			}
+			b := bulk{size: size.bytes, clients: clients, count: count}
+			name := fmt.Sprint(size.name, "-", clients)
+			all = append(all,
+				workload{name: "push" + name, about: fmt.Sprintf("%d blobs of %s pushed by %d clients", count, size.name, clients), unit: "MB/s", run: b.push},
+				workload{name: "pull" + name, about: fmt.Sprintf("blobs of %s pulled by %d clients", size.name, clients), unit: "MB/s", prepare: b.prepare, run: b.pull})
+		}
+	}
+	m := manifests{tags: tags}
+	return append(all,
+		workload{name: "manifest-p50", about: "GET of a manifest by tag, one after another, median", unit: "µs", less: true, prepare: m.prepare, run: m.get(0.5, 1)},
+		workload{name: "manifest-p99", about: "the same, of 100 the slowest", unit: "µs", less: true, prepare: m.prepare, run: m.get(0.99, 1)},
+		workload{name: "manifest16-p50", about: "the same by 16 clients, median", unit: "µs", less: true, prepare: m.prepare, run: m.get(0.5, 16)},
+		workload{name: "manifest16-p99", about: "the same by 16 clients, of 100 the slowest", unit: "µs", less: true, prepare: m.prepare, run: m.get(0.99, 16)},
+		workload{name: "tags", about: fmt.Sprintf("list of %d tags", tags), unit: "µs", less: true, prepare: m.prepareTags, run: m.list},
+	)
+}
+
+// A bulk moves blobs.
+type bulk struct{ size, clients, count int }
+
+var unique atomic.Uint64
+
+// blob makes one that nobody has: random bytes and a number.
+func (b bulk) blob() []byte {
+	data := make([]byte, b.size)
+	r := rand.NewChaCha8([32]byte{1})
+	_, _ = r.Read(data)
+	binary.LittleEndian.PutUint64(data, unique.Add(1)+uint64(time.Now().UnixNano()))
+	return data
+}
+
+// each lets the clients do n things.
+func each(clients, n int, addr string, do func(c *client, i int) error) error {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	errs := make(chan error, clients)
+	for range clients {
+		wg.Go(func() {
+			c := &client{addr: addr}
+			defer c.close()
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				if err := do(c, i); err != nil {
+					errs <- err
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	close(errs)
+	return <-errs
+}
+
+// rate calls f and gives MB/s.
+func (b bulk) rate(n int, f func() error) ([]float64, error) {
+	start := time.Now()
+	err := f()
+	return []float64{float64(n) * float64(b.size) / 1e6 / time.Since(start).Seconds()}, err
+}
+
+func (b bulk) push(s *server) ([]float64, error) {
+	distinct := min(b.count, 4)
+	if b.size <= 1<<20 {
+		distinct = b.count
+	}
+	blobs := make([][]byte, distinct)
+	digests := make([]digest.Digest, b.count)
+	for i := range blobs {
+		blobs[i] = b.blob()
+		digests[i] = digest.FromBytes(blobs[i])
+	}
+	return b.rate(b.count, func() error {
+		return each(b.clients, b.count, s.addr, func(c *client, i int) error {
+			// Large ones are pushed again to other repositories.
+			return c.pushBlob(fmt.Sprintf("push/r%d", i/distinct), digests[i%distinct], blobs[i%distinct])
+		})
+	})
+}
+
+func (b bulk) repo() string { return fmt.Sprintf("pull/size%d", b.size) }
+
+func (b bulk) prepare(s *server) error {
+	data := b.fixed()
+	return (&client{addr: s.addr}).pushBlob(b.repo(), digest.FromBytes(data), data)
+}
+
+// fixed is the blob that is pulled.
+func (b bulk) fixed() []byte {
+	data := make([]byte, b.size)
+	_, _ = rand.NewChaCha8([32]byte{2}).Read(data)
+	return data
+}
+
+func (b bulk) pull(s *server) ([]float64, error) {
+	d := digest.FromBytes(b.fixed())
+	n := b.count * 4
+	return b.rate(n, func() error {
+		return each(b.clients, n, s.addr, func(c *client, _ int) error {
+			return c.want(200, "GET", "/v2/"+b.repo()+"/blobs/"+d.String(), "", nil)
+		})
+	})
+}
+
+// manifests are small requests.
+type manifests struct{ tags int }
+
+const manifestType = "application/vnd.oci.image.manifest.v1+json"
+
+// push pushes a manifest of ten layers.
+func (m manifests) push(c *client, repo string, refs ...string) error {
+	raw := []byte(`{"schemaVersion":2,"mediaType":"` + manifestType + `","config":`)
+	for i := range 11 {
+		data := fmt.Appendf(nil, "blob %d", i)
+		d := digest.FromBytes(data)
+		if err := c.pushBlob(repo, d, data); err != nil {
+			return err
+		}
+		if i == 1 {
+			raw = append(raw, `,"layers":[`...)
+		} else if i > 1 {
+			raw = append(raw, ',')
+		}
+		kind := "application/vnd.oci.image.layer.v1.tar+gzip"
+		if i == 0 {
+			kind = "application/vnd.oci.image.config.v1+json"
+		}
+		raw = fmt.Appendf(raw, `{"mediaType":%q,"digest":%q,"size":%d}`, kind, d, len(data))
+	}
+	raw = append(raw, `]}`...)
+	for _, ref := range refs {
+		if err := c.want(201, "PUT", "/v2/"+repo+"/manifests/"+ref, manifestType, raw); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m manifests) prepare(s *server) error {
+	c := &client{addr: s.addr}
+	defer c.close()
+	return m.push(c, "manifest", "v1")
+}
+
+// get gives a quantile of the times of a thousand requests, in microseconds.
+func (m manifests) get(quantile float64, clients int) func(*server) ([]float64, error) {
+	return func(s *server) ([]float64, error) {
+		times := make([]float64, 1000*clients)
+		err := each(clients, len(times), s.addr, func(c *client, i int) error {
+			start := time.Now()
+			err := c.want(200, "GET", "/v2/manifest/manifests/v1", "", nil)
+			times[i] = float64(time.Since(start).Nanoseconds()) / 1e3
+			return err
+		})
+		slices.Sort(times)
+		return []float64{times[int(quantile*float64(len(times)-1))]}, err
+	}
+}
+
+func (m manifests) prepareTags(s *server) error {
+	c := &client{addr: s.addr}
+	defer c.close()
+	refs := make([]string, m.tags)
+	for i := range refs {
+		refs[i] = fmt.Sprintf("v1.%d.%d", i/100, i%100)
+	}
+	return m.push(c, "tags", refs...)
+}
+
+func (m manifests) list(s *server) ([]float64, error) {
+	c := &client{addr: s.addr}
+	defer c.close()
+	var out []float64
+	for range 10 {
+		start := time.Now()
+		if err := c.want(200, "GET", "/v2/tags/tags/list", "", nil); err != nil {
+			return nil, err
+		}
+		out = append(out, float64(time.Since(start).Nanoseconds())/1e3)
+	}
+	return out, nil
+}
