@@ -19,10 +19,10 @@ BENCH      ?=
 DEMO_ROOT  := $(CURDIR)/$(BIN)/demo-store
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race test-crash lint fuzz bench demo clean
+.PHONY: help build test race test-crash lint fuzz bench bench-registry demo clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## make bin/mica: one static binary, version stamped
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/mica ./cmd/mica
@@ -50,6 +50,9 @@ fuzz: ## fuzz every decoder for FUZZTIME (20s)
 
 bench: build ## time mica against the peers that are installed; BENCH="-list" shows how
 	$(GO) run ./internal/bench -mica $(BIN)/mica $(BENCH)
+
+bench-registry: build ## time mica's registry against zot and distribution, where they are; BENCH="-list" shows how
+	$(GO) run ./internal/bench/registry -mica $(BIN)/mica $(BENCH)
 
 demo: build ## build the multi-stage example, list the image, run it: no network, no registry
 	@.ci/demo $(BIN)/mica $(DEMO_ROOT)

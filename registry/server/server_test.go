@@ -19,18 +19,21 @@ import (
 	"github.com/mica-build/mica/registry/server/storage/files"
 )
 
-// backends runs test against each backend.
+// storages are the kinds of storage there are.
+var storages = map[string]func(*testing.T) *storage.Storage{
+	"memory": func(*testing.T) *storage.Storage { return server.NewMemory() },
+	"files": func(t *testing.T) *storage.Storage {
+		s, err := files.Open(t.TempDir(), files.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	},
+}
+
+// backends runs test against each storage.
 func backends(t *testing.T, test func(*testing.T, *registry)) {
-	for name, open := range map[string]func(*testing.T) *storage.Storage{
-		"memory": func(*testing.T) *storage.Storage { return server.NewMemory() },
-		"files": func(t *testing.T) *storage.Storage {
-			s, err := files.Open(t.TempDir(), files.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return s
-		},
-	} {
+	for name, open := range storages {
 		t.Run(name, func(t *testing.T) { test(t, start(t, open(t), server.Options{})) })
 	}
 }

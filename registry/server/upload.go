@@ -157,6 +157,11 @@ func (c *call) putUpload() error {
 
 // finish appends the request's body and makes the upload a blob.
 func (c *call) finish(d digest.Digest, offset int64) error {
+	if offset == 0 && c.r.ContentLength > 0 {
+		if size, err := c.blobs.Stat(c.r.Context(), d); err == nil && size == c.r.ContentLength {
+			return c.prove(d, size)
+		}
+	}
 	if c.r.ContentLength != 0 {
 		if _, err := c.blobs.Write(c.r.Context(), c.repo, c.arg, offset, c.body(offset, c.o.MaxBlob)); err != nil {
 			return uploadError(err)
@@ -171,6 +176,29 @@ func (c *call) finish(d digest.Digest, offset int64) error {
 		return err
 	}
 	c.event(Event{Action: Push, Kind: KindBlob, Digest: d, Size: f.Size()})
+	c.created(d)
+	return nil
+}
+
+// prove takes a whole blob whose bytes are here already, for another repository:
+// the client has to show that it has them, and nothing is written.
+func (c *call) prove(d digest.Digest, size int64) error {
+	v := d.Verifier()
+	if _, err := io.Copy(v, c.body(0, c.o.MaxBlob)); err != nil {
+		return err
+	}
+	c.cancel()
+	if !v.Verified() {
+		return uploadError(errs.ErrDigest)
+	}
+	err := c.addBlob(storage.Link{Digest: d, Size: size}, c.present(d, size))
+	if errors.Is(err, errs.ErrNotFound) { // it was collected at this very moment
+		return apiError{http.StatusServiceUnavailable, "BLOB_UPLOAD_UNKNOWN", "blob was removed meanwhile; push it again"}
+	}
+	if err != nil {
+		return err
+	}
+	c.event(Event{Action: Push, Kind: KindBlob, Digest: d, Size: size})
 	c.created(d)
 	return nil
 }

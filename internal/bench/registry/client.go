@@ -3,14 +3,15 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
 )
 
 // A client has one connection, which it makes again when the server closed it.
@@ -22,7 +23,7 @@ type client struct {
 
 // do sends a request and gives the answer; the body is read, or drained without
 // being looked at.
-func (c *client) do(method, path, contentType string, body []byte, drain bool) (*http.Response, []byte, error) {
+func (c *client) do(method, path, contentType string, body [][]byte, drain bool) (*http.Response, []byte, error) {
 	if c.conn == nil {
 		conn, err := net.Dial("tcp", c.addr)
 		if err != nil {
@@ -45,14 +46,18 @@ func (c *client) close() {
 	}
 }
 
-func (c *client) exchange(method, path, contentType string, body []byte, drain bool) (*http.Response, []byte, error) {
+func (c *client) exchange(method, path, contentType string, body [][]byte, drain bool) (*http.Response, []byte, error) {
 	var h bytes.Buffer
-	fmt.Fprintf(&h, "%s %s HTTP/1.1\r\nHost: %s\r\nAccept: */*\r\n", method, path, c.addr)
+	fmt.Fprintf(&h, "%s %s HTTP/1.1\r\nHost: %s\r\nAccept: "+manifestType+", */*\r\n", method, path, c.addr)
 	if contentType != "" {
 		fmt.Fprintf(&h, "Content-Type: %s\r\n", contentType)
 	}
-	fmt.Fprintf(&h, "Content-Length: %d\r\n\r\n", len(body))
-	bufs := net.Buffers{h.Bytes(), body}
+	size := 0
+	for _, part := range body {
+		size += len(part)
+	}
+	fmt.Fprintf(&h, "Content-Length: %d\r\n\r\n", size)
+	bufs := append(net.Buffers{h.Bytes()}, body...)
 	if _, err := bufs.WriteTo(c.conn); err != nil {
 		return nil, nil, err
 	}
@@ -83,7 +88,7 @@ func (c *client) drain(n int64) error {
 		var rerr error
 		err := raw.Read(func(fd uintptr) bool {
 			got, rerr = discard(int(fd), int(min(n, 1<<20)))
-			return rerr != unix.EAGAIN
+			return !errors.Is(rerr, syscall.EAGAIN)
 		})
 		switch {
 		case err != nil:
@@ -99,7 +104,7 @@ func (c *client) drain(n int64) error {
 }
 
 // pushBlob pushes in two requests, as clients do.
-func (c *client) pushBlob(repo string, d digest.Digest, data []byte) error {
+func (c *client) pushBlob(repo string, d digest.Digest, data ...[]byte) error {
 	resp, _, err := c.do("POST", "/v2/"+repo+"/blobs/uploads/", "", nil, false)
 	if err != nil {
 		return err
@@ -112,11 +117,11 @@ func (c *client) pushBlob(repo string, d digest.Digest, data []byte) error {
 	if strings.Contains(at, "?") {
 		mark = "&"
 	}
-	return c.want(201, "PUT", at+mark+"digest="+d.String(), "application/octet-stream", data)
+	return c.want(201, "PUT", at+mark+"digest="+d.String(), "application/octet-stream", data...)
 }
 
 // want fails unless the status is the one.
-func (c *client) want(status int, method, path, contentType string, body []byte) error {
+func (c *client) want(status int, method, path, contentType string, body ...[]byte) error {
 	resp, raw, err := c.do(method, path, contentType, body, method == "GET")
 	if err == nil && resp.StatusCode != status {
 		err = fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, raw)

@@ -54,8 +54,8 @@ type Uploads interface {
 // to be called, once.
 type Finished interface {
 	Size() int64
-	// Publish makes it a blob. A blob that is there already is replaced: the
-	// bytes are the same, or were damaged.
+	// Publish makes it a blob. One that is there already stays, if it has the
+	// right size.
 	Publish() error
 	Discard()
 }

@@ -85,7 +85,7 @@ func (x *index) alone(ctx context.Context) (done func(), err error) {
 func (x *index) markAll(ctx context.Context, c storage.Collection, left map[digest.Digest]bool) error {
 	return x.eachRepository(ctx, func(name string) error {
 		usage, err := x.mark(name, c, left)
-		if err == nil && !c.Dry && !x.catalog.says(name, usage) {
+		if err == nil && !c.Dry && (usage == storage.Usage{} || !x.catalog.says(name, usage)) {
 			return x.heal(ctx, name)
 		}
 		return err
@@ -192,9 +192,13 @@ func (c *catalog) changedSince(since mark) (names []string, now mark, err error)
 	return names, now, nil
 }
 
-// heal has the catalog say what a repository has.
+// heal has the catalog say what a repository has, as the last one who changed it
+// may not have come to that. One that has nothing is removed.
 func (x *index) heal(ctx context.Context, name string) error {
 	return x.update(ctx, name, func(t *table.Table) (*table.Tx, error) {
+		if x.catalog.says(name, t.Usage()) {
+			return t.Begin(), nil
+		}
 		return t.Begin(), x.catalog.reserve(ctx, entry{name, t.Usage()}, 0, 0, nil)
 	})
 }

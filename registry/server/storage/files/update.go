@@ -64,8 +64,11 @@ func (x *index) update(ctx context.Context, name string, f func(*table.Table) (*
 func (r *repo) vain(log lock) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	st, err := log.File().Stat()
-	return err == nil && (st.Size() == 0 || r.at.file != nil && r.t.Empty() && st.Size() == r.at.good)
+	if !r.t.Empty() || r.at.cut(log.File()) != nil {
+		return false
+	}
+	_, err := os.Stat(damagedName(r.path))
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // lockLog locks a log, which it makes if need be.

@@ -283,6 +283,10 @@ func (f *finished) Publish() error {
 	defer f.w.end()
 	defer b.forget(f.w.id)
 	from, to := b.uploadPath(f.w.id), b.path(f.d)
+	if st, err := os.Stat(to); err == nil && st.Size() == f.w.size {
+		// To replace a file has filesystems write the new one to the disk at once.
+		return fault.Remove(from)
+	}
 	err := fault.Rename(from, to)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
