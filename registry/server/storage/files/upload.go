@@ -179,7 +179,7 @@ func (b *blobs) Write(_ context.Context, repo, id string, offset int64, r io.Rea
 	buf := b.buffer()
 	defer b.giveBack(buf)
 	for {
-		n, err := r.Read(buf)
+		n, err := fill(r, buf)
 		if n > 0 {
 			if werr := w.append(buf[:n]); werr != nil {
 				return w.size, werr
@@ -192,6 +192,17 @@ func (b *blobs) Write(_ context.Context, repo, id string, offset int64, r io.Rea
 			return w.size, err
 		}
 	}
+}
+
+// fill reads until buf is full or r fails: large writes take less than many small
+// ones. Its error is r's.
+func fill(r io.Reader, buf []byte) (n int, err error) {
+	for n < len(buf) && err == nil {
+		var m int
+		m, err = r.Read(buf[n:])
+		n += m
+	}
+	return n, err
 }
 
 func (w *writing) append(p []byte) error {
