@@ -26,7 +26,7 @@ func (x *index) Collect(ctx context.Context, c storage.Collection) error {
 	for _, d := range c.Candidates {
 		left[d] = true
 	}
-	since, err := x.catalog.mark()
+	since, err := x.quietMark(ctx, c.Dry)
 	if err == nil {
 		err = x.markAll(ctx, c, left)
 	}
@@ -40,6 +40,19 @@ func (x *index) Collect(ctx context.Context, c storage.Collection) error {
 		}
 	}
 	return nil
+}
+
+// quietMark is a point at which nobody is between saying in the catalog that a
+// repository is to change, and changing it.
+func (x *index) quietMark(ctx context.Context, dry bool) (mark, error) {
+	if !dry {
+		done, err := x.alone(ctx)
+		if err != nil {
+			return mark{}, err
+		}
+		defer done()
+	}
+	return x.catalog.mark()
 }
 
 // remove removes those of part that are left after looking once more.
