@@ -74,7 +74,7 @@ func (p *pacedReader) Read(b []byte) (int, error) {
 		_ = p.control.SetReadDeadline(p.until)
 	}
 	n, err := p.r.Read(b)
-	if err != nil {
+	if err == io.EOF {
 		_ = p.control.SetReadDeadline(time.Time{}) // or what we do next would end by it
 	}
 	return n, err
