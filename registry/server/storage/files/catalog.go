@@ -17,8 +17,9 @@ import (
 )
 
 // A catalog knows how much each repository has. An entry is written before the
-// change it tells of, so that no repository is missing, quotas hold, and a
-// collection sees which repositories have changed.
+// change it tells of, and says what there is at most until that is made: so no
+// repository is missing, quotas hold, and a collection sees which repositories
+// have changed. What a killed process left too large, collections correct.
 type catalog struct {
 	path string
 

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"math/rand/v2"
 	"net/http/httptest"
@@ -77,7 +78,7 @@ func work() error {
 		}
 		return err
 	}
-	w.Registry = server.New(w.s, server.Options{})
+	w.Registry = server.New(w.s, server.Options{Logger: slog.New(slog.NewTextHandler(os.Stdout, nil))})
 	w.repo = fmt.Sprintf("r%d/w%d", n%3, n)
 	for range 40 {
 		if err := w.step(); err != nil && !w.fail {
@@ -138,9 +139,8 @@ func (w *worker) push() error {
 		layer := fmt.Sprint("layer ", w.rand.IntN(5))
 		config := fmt.Sprintf(`{"worker":%q,"n":%d}`, w.repo, w.rand.IntN(1e9))
 		for _, data := range []string{layer, config} {
-			at := w.do("POST", "/v2/"+w.repo+"/blobs/uploads/", "").Header().Get("Location")
-			if rec := w.do("PUT", at+"?digest="+digest.FromString(data).String(), data); rec.Code != 201 {
-				return fmt.Errorf("push blob: %d %s", rec.Code, rec.Body)
+			if err := w.pushBlob(data); err != nil {
+				return err
 			}
 		}
 		tag := fmt.Sprint("t", w.rand.IntN(6))
@@ -157,6 +157,21 @@ func (w *worker) push() error {
 		}
 	}
 	return nil
+}
+
+// pushBlob pushes a blob, again if what was there already was collected at that moment.
+func (w *worker) pushBlob(data string) error {
+	for {
+		at := w.do("POST", "/v2/"+w.repo+"/blobs/uploads/", "").Header().Get("Location")
+		rec := w.do("PUT", at+"?digest="+digest.FromString(data).String(), data)
+		switch rec.Code {
+		case 201:
+			return nil
+		case 503:
+		default:
+			return fmt.Errorf("push blob: %d %s", rec.Code, rec.Body)
+		}
+	}
 }
 
 func manifestOf(config, layer string) string {

@@ -78,7 +78,11 @@ func lockLog(ctx context.Context, path string) (lock, error) {
 		if !errors.Is(err, fs.ErrNotExist) {
 			return l, err
 		}
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		// Somebody may be removing these directories, as they are empty: again then.
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 	}
@@ -97,20 +101,32 @@ func (x *index) updateLocked(ctx context.Context, r *repo, log lock, f func(*tab
 		return err
 	}
 	before, after := r.t.Usage(), tx.After()
-	if err := x.catalog.reserve(ctx, entry{r.name, after}, before.Bytes, after.Bytes-before.Bytes, tx.Limits); err != nil {
+	// Until the change is made the catalog says what there is at most.
+	most := larger(before, after)
+	if err := x.catalog.reserve(ctx, entry{r.name, most}, before.Bytes, after.Bytes-before.Bytes, tx.Limits); err != nil {
 		return fmt.Errorf("update repository %s: %w", r.name, err)
 	}
 	err = tx.DoPublish()
 	if err == nil {
 		err = x.commit(r, log, tx.Changes)
 	}
+	if now := r.t.Usage(); now != most {
+		// If that fails it is as if this process were killed here: see heal.
+		_ = x.catalog.reserve(context.WithoutCancel(ctx), entry{r.name, now}, 0, 0, nil)
+	}
 	if err != nil {
-		// What the catalog says is more than there is, at worst, until the next change.
-		_ = x.catalog.reserve(context.WithoutCancel(ctx), entry{r.name, r.t.Usage()}, 0, 0, nil)
 		return fmt.Errorf("update repository %s: %w", r.name, err)
 	}
 	x.weigh(r, r.t.Weight())
 	return nil
+}
+
+// larger has the larger of each number.
+func larger(a, b storage.Usage) storage.Usage {
+	return storage.Usage{
+		Bytes: max(a.Bytes, b.Bytes), Blobs: max(a.Blobs, b.Blobs),
+		Manifests: max(a.Manifests, b.Manifests), Tags: max(a.Tags, b.Tags),
+	}
 }
 
 // commit adds the changes to the log and the table.
