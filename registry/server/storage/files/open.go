@@ -36,21 +36,17 @@ func Open(root string, o Options) (*storage.Storage, error) {
 }
 
 func prepare(root string) error {
-	mark := filepath.Join(root, "registry")
-	got, err := os.ReadFile(mark)
-	if err == nil && string(got) == format {
-		return nil
-	}
-	if err == nil {
-		return fmt.Errorf("%s says %q, want %q: %w", mark, got, format, errs.ErrUnsupported)
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	ready, err := prepared(root)
+	if ready || err != nil {
 		return err
 	}
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return err
 	}
 	if err := checkStrange(root); err != nil {
+		if ready, _ := prepared(root); ready { // by another process, just now
+			return nil
+		}
 		return err
 	}
 	for _, dir := range []string{"blobs", "uploads", "repos", "trash", "damaged"} {
@@ -58,7 +54,22 @@ func prepare(root string) error {
 			return err
 		}
 	}
-	return atomicfile.Write(mark, []byte(format), atomicfile.Options{Perm: 0o600, Sync: true})
+	return atomicfile.Write(filepath.Join(root, "registry"), []byte(format), atomicfile.Options{Perm: 0o600, Sync: true})
+}
+
+// prepared says whether root is a registry; one of another format is an error.
+func prepared(root string) (bool, error) {
+	mark := filepath.Join(root, "registry")
+	got, err := os.ReadFile(mark)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	case string(got) != format:
+		return false, fmt.Errorf("%s says %q, want %q: %w", mark, got, format, errs.ErrUnsupported)
+	}
+	return true, nil
 }
 
 // checkStrange refuses a directory that has something else in it.
