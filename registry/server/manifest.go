@@ -164,7 +164,7 @@ func (c *call) putManifest() error {
 	if err != nil {
 		return err
 	}
-	if err := c.storeManifest(m, raw, tags); err != nil {
+	if err := c.storeManifest(c.r.Context(), c.repo, m, raw, tags); err != nil {
 		return err
 	}
 	c.tellManifest(m, tags)

@@ -2,8 +2,10 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"mime"
 	"net/http"
 	"slices"
@@ -83,44 +85,40 @@ func invalid(message string) error {
 	return apiError{http.StatusBadRequest, "MANIFEST_INVALID", message}
 }
 
-var errBytesGone = errors.New("bytes are gone")
+// errBytesGone says that bytes were collected that were there a moment before.
+var errBytesGone = fmt.Errorf("bytes are gone: %w", errs.ErrNotFound)
 
 // storeManifest stores a manifest under tags, if the repository has its blobs.
 // Manifests that an index lists may be missing: it need not be copied whole.
-func (c *call) storeManifest(m storage.Manifest, raw []byte, tags []string) error {
-	if size, err := c.blobs.Stat(c.r.Context(), m.Digest); err == nil && size == m.Size {
-		err := c.putManifestIn(m, tags, func() error {
-			if size, err := c.blobs.Stat(c.r.Context(), m.Digest); err != nil || size != m.Size {
-				return errBytesGone
-			}
-			return nil
-		})
+func (g *Registry) storeManifest(ctx context.Context, repo string, m storage.Manifest, raw []byte, tags []string) error {
+	if size, err := g.blobs.Stat(ctx, m.Digest); err == nil && size == m.Size {
+		err := g.putManifestIn(ctx, repo, m, tags, g.present(ctx, m.Digest, m.Size))
 		if !errors.Is(err, errBytesGone) {
 			return err
 		}
 	}
-	id, err := c.blobs.Start(c.r.Context(), c.repo, m.Digest.Algorithm())
+	id, err := g.blobs.Start(ctx, repo, m.Digest.Algorithm())
 	if err != nil {
 		return err
 	}
-	if _, err := c.blobs.Write(c.r.Context(), c.repo, id, 0, bytes.NewReader(raw)); err != nil {
-		return errors.Join(err, c.blobs.Cancel(c.r.Context(), c.repo, id))
+	if _, err := g.blobs.Write(ctx, repo, id, 0, bytes.NewReader(raw)); err != nil {
+		return errors.Join(err, g.blobs.Cancel(ctx, repo, id))
 	}
-	f, err := c.blobs.Finish(c.r.Context(), c.repo, id, m.Digest)
+	f, err := g.blobs.Finish(ctx, repo, id, m.Digest)
 	if err != nil {
 		return err
 	}
-	if err := c.putManifestIn(m, tags, f.Publish); err != nil {
+	if err := g.putManifestIn(ctx, repo, m, tags, f.Publish); err != nil {
 		f.Discard()
 		return err
 	}
-	c.raw.put(m.Digest, raw)
+	g.raw.put(m.Digest, raw)
 	return nil
 }
 
 // putManifestIn changes the index; publish sees to the bytes.
-func (c *call) putManifestIn(m storage.Manifest, tags []string, publish func() error) error {
-	return c.index.Update(c.r.Context(), c.repo, func(tx storage.Tx) error {
+func (g *Registry) putManifestIn(ctx context.Context, repo string, m storage.Manifest, tags []string, publish func() error) error {
+	return g.index.Update(ctx, repo, func(tx storage.Tx) error {
 		for _, d := range m.Blobs {
 			if _, err := tx.Blob(d); errors.Is(err, errs.ErrNotFound) {
 				return apiError{http.StatusNotFound, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry: " + d.String()}
@@ -129,17 +127,24 @@ func (c *call) putManifestIn(m storage.Manifest, tags []string, publish func() e
 			}
 		}
 		tx.PutManifest(m)
-		for _, tag := range tags {
-			old, err := tx.Tag(tag)
-			if err == nil && old.Digest != m.Digest && c.o.Immutable(c.repo, tag) {
-				return conflict("tag " + tag + " is immutable")
-			}
-			tx.PutTag(storage.Tag{Name: tag, Digest: m.Digest})
+		if err := g.putTags(tx, repo, m.Digest, tags); err != nil {
+			return err
 		}
-		for _, l := range c.o.Limits(c.repo) {
+		for _, l := range g.o.Limits(repo) {
 			tx.Limit(l)
 		}
 		tx.Publish(publish)
 		return nil
 	})
+}
+
+func (g *Registry) putTags(tx storage.Tx, repo string, d digest.Digest, tags []string) error {
+	for _, tag := range tags {
+		old, err := tx.Tag(tag)
+		if err == nil && old.Digest != d && g.o.Immutable(repo, tag) {
+			return conflict("tag " + tag + " is immutable")
+		}
+		tx.PutTag(storage.Tag{Name: tag, Digest: d})
+	}
+	return nil
 }

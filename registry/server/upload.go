@@ -78,7 +78,7 @@ func (c *call) mount(s, from string) (bool, error) {
 	for _, source := range sources {
 		link, err := c.index.Blob(c.r.Context(), source, d)
 		if err == nil && c.visible(source) {
-			err = c.addBlob(storage.Link{Digest: d, Size: link.Size}, c.present(d, link.Size))
+			err = c.addBlob(c.r.Context(), c.repo, storage.Link{Digest: d, Size: link.Size}, c.present(c.r.Context(), d, link.Size))
 			if err == nil {
 				c.event(Event{Action: Push, Kind: KindBlob, Digest: d, Size: link.Size, Mounted: source})
 				c.created(d)
@@ -92,22 +92,22 @@ func (c *call) mount(s, from string) (bool, error) {
 	return false, nil
 }
 
-// present fails unless the bytes are there.
-func (c *call) present(d digest.Digest, size int64) func() error {
+// present fails with errBytesGone unless the bytes are there.
+func (g *Registry) present(ctx context.Context, d digest.Digest, size int64) func() error {
 	return func() error {
-		have, err := c.blobs.Stat(c.r.Context(), d)
-		if err == nil && have != size {
-			err = errs.ErrNotFound
+		have, err := g.blobs.Stat(ctx, d)
+		if errors.Is(err, errs.ErrNotFound) || err == nil && have != size {
+			return errBytesGone
 		}
 		return err
 	}
 }
 
 // addBlob links a blob, whose bytes publish sees to.
-func (c *call) addBlob(l storage.Link, publish func() error) error {
-	return c.index.Update(c.r.Context(), c.repo, func(tx storage.Tx) error {
+func (g *Registry) addBlob(ctx context.Context, repo string, l storage.Link, publish func() error) error {
+	return g.index.Update(ctx, repo, func(tx storage.Tx) error {
 		tx.Link(l)
-		for _, limit := range c.o.Limits(c.repo) {
+		for _, limit := range g.o.Limits(repo) {
 			tx.Limit(limit)
 		}
 		tx.Publish(publish)
@@ -171,7 +171,7 @@ func (c *call) finish(d digest.Digest, offset int64) error {
 	if err != nil {
 		return uploadError(err)
 	}
-	if err := c.addBlob(storage.Link{Digest: d, Size: f.Size()}, f.Publish); err != nil {
+	if err := c.addBlob(c.r.Context(), c.repo, storage.Link{Digest: d, Size: f.Size()}, f.Publish); err != nil {
 		f.Discard()
 		return err
 	}
@@ -191,8 +191,8 @@ func (c *call) prove(d digest.Digest, size int64) error {
 	if !v.Verified() {
 		return uploadError(errs.ErrDigest)
 	}
-	err := c.addBlob(storage.Link{Digest: d, Size: size}, c.present(d, size))
-	if errors.Is(err, errs.ErrNotFound) { // it was collected at this very moment
+	err := c.addBlob(c.r.Context(), c.repo, storage.Link{Digest: d, Size: size}, c.present(c.r.Context(), d, size))
+	if errors.Is(err, errBytesGone) { // it was collected at this very moment
 		return apiError{http.StatusServiceUnavailable, "BLOB_UPLOAD_UNKNOWN", "blob was removed meanwhile; push it again"}
 	}
 	if err != nil {
