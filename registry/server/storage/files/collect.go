@@ -1,6 +1,7 @@
 package files
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -143,10 +144,17 @@ func (r *repo) whole() error {
 	defer f.Close()
 	tail := make([]byte, st.Size()-r.at.good)
 	n, _ := f.ReadAt(tail, r.at.good)
-	if n > 0 && r.at.good > 0 && nextRecord(tail[:n]) == 0 && !torn(tail[:n]) {
+	if n > 0 && r.at.good > 0 && !whole(tail[:n]) && !torn(tail[:n]) {
 		return fmt.Errorf("repository %s: index is damaged at byte %d: %w", r.name, r.at.good, errs.ErrInvalid)
 	}
 	return nil
+}
+
+// whole says whether tail begins with a good record.
+func whole(tail []byte) bool {
+	var record []byte
+	n, err := nextRecord(bytes.NewReader(tail), int64(len(tail)), &record)
+	return n > 0 && err == nil
 }
 
 // markChanged marks the repositories that were changed since; all of them if the

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"bufio"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/internal/fault"
@@ -79,44 +81,61 @@ func (p *position) read(f *os.File, r reader) error {
 		return fmt.Errorf("%s: no log: %w", f.Name(), errs.ErrInvalid)
 	}
 	p.file, p.header, p.good = st, string(header), max(p.good, int64(logHeader))
-	tail := make([]byte, max(st.Size()-p.good, 0))
-	n, err = f.ReadAt(tail, p.good)
-	if err != nil && err != io.EOF {
-		return err
-	}
-	return p.replay(tail[:n], r)
+	return p.replay(f, st.Size(), r)
 }
 
-func (p *position) replay(tail []byte, r reader) error {
+// replay gives r the records from p.good on, as far as they are whole.
+func (p *position) replay(f *os.File, size int64, r reader) error {
+	left := size - p.good
+	if left <= 0 {
+		return nil
+	}
+	in := bufio.NewReaderSize(io.NewSectionReader(f, p.good, left), int(min(left, 256<<10)))
+	var record []byte
 	for {
-		size := nextRecord(tail)
-		if size == 0 {
-			return nil
-		}
-		if err := r.apply(string(tail[recordHeader:size])); err != nil {
+		n, err := nextRecord(in, left, &record)
+		if n == 0 || err != nil {
 			return err
 		}
-		p.good += int64(size)
+		if err := r.apply(string(record)); err != nil {
+			return err
+		}
+		p.good += int64(n)
 		p.records++
-		tail = tail[size:]
+		left -= int64(n)
 	}
 }
 
-// nextRecord gives the size of the record that log starts with; 0 says that
-// there is no good one.
-func nextRecord(log []byte) int {
-	if len(log) < recordHeader {
-		return 0
+// nextRecord reads a record, of left bytes at most, and gives its size with the
+// header; 0 says that there is no good one.
+func nextRecord(in io.Reader, left int64, record *[]byte) (int, error) {
+	var head [recordHeader]byte
+	if left < recordHeader {
+		return 0, nil
 	}
-	n, sum := binary.LittleEndian.Uint32(log), binary.LittleEndian.Uint32(log[4:])
-	if n == 0 || n > maxRecord || int(n) > len(log)-recordHeader {
-		return 0
+	if _, err := io.ReadFull(in, head[:]); err != nil {
+		return 0, cutOff(err)
 	}
-	size := recordHeader + int(n)
-	if crc32.Checksum(log[recordHeader:size], castagnoli) != sum {
-		return 0
+	n, sum := binary.LittleEndian.Uint32(head[:]), binary.LittleEndian.Uint32(head[4:])
+	if n == 0 || n > maxRecord || int64(n) > left-recordHeader {
+		return 0, nil
 	}
-	return size
+	*record = slices.Grow((*record)[:0], int(n))[:n]
+	if _, err := io.ReadFull(in, *record); err != nil {
+		return 0, cutOff(err)
+	}
+	if crc32.Checksum(*record, castagnoli) != sum {
+		return 0, nil
+	}
+	return recordHeader + int(n), nil
+}
+
+// cutOff takes the end of a file, which a writer has just cut, for no error.
+func cutOff(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil
+	}
+	return err
 }
 
 // torn says whether tail is what a killed writer leaves: the beginning of a record.

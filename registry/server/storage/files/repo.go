@@ -23,6 +23,8 @@ type repo struct {
 	mu sync.RWMutex // over what follows
 	at position
 	t  *table.Table
+
+	changes []table.Change // of the record that is applied, to be used again
 }
 
 func newRepo(root, name string) *repo {
@@ -36,11 +38,15 @@ func repoPath(root, name string) string {
 func (r *repo) reset() { r.t = table.New() }
 
 func (r *repo) apply(payload string) error {
-	changes, err := table.Decode(nil, payload)
+	changes, err := table.Decode(r.changes[:0], payload)
 	if err != nil {
 		return fmt.Errorf("repository %s: %w", r.name, err)
 	}
 	r.t.Apply(changes)
+	clear(changes) // they hold on to the payload
+	if r.changes = changes; cap(changes) > 16<<10 {
+		r.changes = nil
+	}
 	return nil
 }
 
