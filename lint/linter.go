@@ -52,7 +52,7 @@ func (l *Linter) Run(input Input) []Finding {
 	}
 	for i := range l.Rules {
 		r := &l.Rules[i]
-		if !l.asks(r.Code) {
+		if !l.asks(r.Code) && (r.Twin == "" || len(l.Settings.Only) > 0) {
 			continue
 		}
 		p := Pass{Source: src, Settings: &l.Settings, rule: r}
@@ -81,6 +81,7 @@ func (l *Linter) asks(code string) bool {
 
 // keep applies levels, lists and pragmas, drops twins and sorts.
 func (l *Linter) keep(src *Source, all []Finding) []Finding {
+	all = l.dropTwins(src, all) // first: who ignores one does not want to hear it by its other name
 	out := all[:0]
 	for _, f := range all {
 		if level, ok := l.Settings.Levels[f.Code]; ok {
@@ -99,7 +100,6 @@ func (l *Linter) keep(src *Source, all []Finding) []Finding {
 		}
 		out = append(out, f)
 	}
-	out = l.dropTwins(src, out)
 	if src != nil && l.Settings.Unused {
 		out = append(out, src.unused()...)
 	}

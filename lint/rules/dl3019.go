@@ -14,6 +14,6 @@ var dl3019 = lint.Rule{
 			if c == nil || keeps(in, "/var/cache/apk") || keeps(in, "/etc/apk/cache") {
 				return nil
 			}
-			return &offence{at: c.Range}
+			return &offence{at: c.Range, fix: addFlag("add", "--no-cache")(c)}
 		}),
 }

@@ -28,7 +28,7 @@ func onRPMs(message string, programs ...string) func(*lint.Pass) {
 			}
 			for _, a := range without(c.Operands("c", "config", "enablerepo", "disablerepo", "repo", "installroot", "releasever", "setopt", "x", "exclude"), "install", "module") {
 				if !pinned(a.Text) && !pinned(resolve(p, in, a.Text)) && !isSet(p, in, a.Text) {
-					return &offence{a.Range, a.Text}
+					return &offence{at: a.Range, what: a.Text}
 				}
 			}
 		}

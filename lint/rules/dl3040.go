@@ -21,7 +21,7 @@ var dl3040 = lint.Rule{
 						c.Is("rm") && c.HasPrefix("/var/cache/dnf") || c.Is("rm") && c.HasPrefix("/var/cache/yum")
 				})
 				if c != nil {
-					return &offence{c.Range, dnf}
+					return &offence{at: c.Range, what: dnf}
 				}
 			}
 			return nil

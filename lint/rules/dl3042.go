@@ -19,7 +19,7 @@ var dl3042 = lint.Rule{
 			if c == nil || keeps(in, ".cache/pip") || isTrue(variables(p, in)["PIP_NO_CACHE_DIR"]) || setsNoCache(s) {
 				return nil
 			}
-			return &offence{at: c.Range}
+			return &offence{at: c.Range, fix: addFlag("install", "--no-cache-dir")(c)}
 		}),
 }
 

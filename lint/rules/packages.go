@@ -13,6 +13,7 @@ import (
 type offence struct {
 	at   dockerfile.Range
 	what string // the word in question; empty if the command is
+	fix  []lint.Edit
 }
 
 // onRuns makes a Check that reports, for each script of a RUN, the first offence.
@@ -21,20 +22,42 @@ func onRuns(message string, find func(*lint.Pass, *dockerfile.Instruction, *shel
 	return func(p *lint.Pass) {
 		p.Runs(func(in *dockerfile.Instruction, s *shell.Script) {
 			if o := find(p, in, s); o != nil {
-				p.Report(o.at, "%s", strings.ReplaceAll(message, "%s", o.what))
+				if s.Exec {
+					o.fix = nil // the words of a JSON list have other places
+				}
+				p.Suggest(o.at, o.fix, "%s", strings.ReplaceAll(message, "%s", o.what))
 			}
 		})
 	}
 }
 
-// onCommands is onRuns for what can be told from one command alone.
-func onCommands(message string, bad func(*shell.Command) bool) func(*lint.Pass) {
+// onCommands is onRuns for what can be told from one command alone. What mends it
+// may be given too.
+func onCommands(message string, bad func(*shell.Command) bool, mend ...func(*shell.Command) []lint.Edit) func(*lint.Pass) {
 	return onRuns(message, func(_ *lint.Pass, _ *dockerfile.Instruction, s *shell.Script) *offence {
-		if c := s.First(bad); c != nil {
-			return &offence{c.Range, c.Name}
+		c := s.First(bad)
+		if c == nil {
+			return nil
+		}
+		o := &offence{at: c.Range, what: c.Name}
+		for _, m := range mend {
+			o.fix = m(c)
+		}
+		return o
+	})
+}
+
+// addFlag mends a command by a flag behind one of its words.
+func addFlag(word, flag string) func(*shell.Command) []lint.Edit {
+	return func(c *shell.Command) []lint.Edit {
+		for _, a := range c.Args {
+			if a.Text == word {
+				end := dockerfile.Range{Start: a.Range.End, End: a.Range.End}
+				return []lint.Edit{{Range: end, Text: " " + flag}}
+			}
 		}
 		return nil
-	})
+	}
 }
 
 // onPackages is onRuns for packages that a command names and that are not pinned.
@@ -44,7 +67,7 @@ func onPackages(message string, named func(*shell.Command) []shell.Arg, pinned f
 		for _, c := range s.Commands {
 			for _, a := range named(c) {
 				if !pinned(a.Text) && !pinned(resolve(p, in, a.Text)) {
-					return &offence{a.Range, a.Text}
+					return &offence{at: a.Range, what: a.Text}
 				}
 			}
 		}
