@@ -49,6 +49,9 @@ type Options struct {
 	Immutable func(repo, tag string) bool
 	// Limits gives the quotas that count for a repository.
 	Limits func(repo string) []storage.Limit
+	// Sparse accepts image manifests although the repository does not have all of
+	// their blobs; those of an index may be missing in any case.
+	Sparse bool
 	// MaxBlob bounds a blob's size in bytes; 0 is no bound.
 	MaxBlob int64
 	// MaxManifest bounds a manifest's size; 0 is 4 MiB, which the specification

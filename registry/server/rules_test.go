@@ -302,6 +302,23 @@ func TestManifestKinds(t *testing.T) {
 	})
 }
 
+func TestSparse(t *testing.T) {
+	withOptions(t, server.Options{Sparse: true}, func(t *testing.T, r *registry, s *storage.Storage) {
+		gone := digest.FromString("gone")
+		raw := fmt.Sprintf(`{"schemaVersion":2,"config":{"mediaType":"x/y","digest":%q,"size":4},"layers":[]}`, gone)
+		r.want(201, "PUT", "/v2/a/manifests/v1", raw, "Content-Type: "+image.MediaTypeManifest)
+		r.want(404, "GET", "/v2/a/blobs/"+gone.String(), "")
+		r.blob("a", "gone")
+		r.want(409, "DELETE", "/v2/a/blobs/"+gone.String(), "")
+		for _, sparse := range []bool{true, false} {
+			problems, err := storage.Scrub(t.Context(), s, storage.ScrubOptions{Sparse: sparse})
+			if err != nil || len(problems) > 0 {
+				t.Errorf("sparse %v: %v, %v", sparse, problems, err)
+			}
+		}
+	})
+}
+
 // brokenBlobs is a disk that is full.
 type brokenBlobs struct {
 	storage.Blobs

@@ -119,10 +119,8 @@ func (g *Registry) storeManifest(ctx context.Context, repo string, m storage.Man
 // putManifestIn changes the index; publish sees to the bytes.
 func (g *Registry) putManifestIn(ctx context.Context, repo string, m storage.Manifest, tags []string, publish func() error) error {
 	return g.index.Update(ctx, repo, func(tx storage.Tx) error {
-		for _, d := range m.Blobs {
-			if _, err := tx.Blob(d); errors.Is(err, errs.ErrNotFound) {
-				return apiError{http.StatusNotFound, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry: " + d.String()}
-			} else if err != nil {
+		if !g.o.Sparse {
+			if err := allThere(tx, m.Blobs); err != nil {
 				return err
 			}
 		}
@@ -136,6 +134,17 @@ func (g *Registry) putManifestIn(ctx context.Context, repo string, m storage.Man
 		tx.Publish(publish)
 		return nil
 	})
+}
+
+func allThere(tx storage.Tx, blobs []digest.Digest) error {
+	for _, d := range blobs {
+		if _, err := tx.Blob(d); errors.Is(err, errs.ErrNotFound) {
+			return apiError{http.StatusNotFound, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry: " + d.String()}
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (g *Registry) putTags(tx storage.Tx, repo string, d digest.Digest, tags []string) error {

@@ -15,6 +15,9 @@ import (
 type ScrubOptions struct {
 	// Quick does not read the bytes of blobs, it only looks for them.
 	Quick bool
+	// Sparse is for a registry that accepts manifests without their blobs: that
+	// they are missing is no problem then.
+	Sparse bool
 	// Repair takes blobs away that are damaged, so that they can be pushed again,
 	// and loses nothing else.
 	Repair bool
@@ -202,6 +205,9 @@ func (c *scrub) manifests(ctx context.Context, repo string) error {
 
 // needs looks for the links to what a manifest needs.
 func (c *scrub) needs(ctx context.Context, repo string, m Manifest) error {
+	if c.o.Sparse {
+		return nil
+	}
 	for _, d := range m.Blobs {
 		_, err := c.s.Index.Blob(ctx, repo, d)
 		if err == nil {
