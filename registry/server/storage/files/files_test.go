@@ -42,6 +42,18 @@ func TestStorage(t *testing.T) {
 	})
 }
 
+// TestDurable runs the suite with everything on the disk before it is acknowledged.
+func TestDurable(t *testing.T) {
+	storagetest.Run(t, func(t testing.TB) func() *storage.Storage {
+		dir := t.TempDir()
+		return func() *storage.Storage {
+			s, err := files.Open(dir, files.Options{Durable: true})
+			must(t, err)
+			return s
+		}
+	})
+}
+
 func TestOpen(t *testing.T) {
 	dir := t.TempDir()
 	open(t, dir)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/mica-build/mica/errs"
@@ -181,10 +182,13 @@ func (p *position) write(f *os.File, payload []byte, durable bool) error {
 		_ = f.Truncate(p.good) // or the next writer does it
 		return err
 	}
-	if durable {
-		return f.Sync()
+	if !durable {
+		return nil
 	}
-	return nil
+	if err := f.Sync(); err != nil || p.good > 0 {
+		return err
+	}
+	return syncDirs(filepath.Dir(f.Name())) // it is new, and so its directories may be
 }
 
 // cut removes what is behind the good part of f.

@@ -54,7 +54,8 @@ func prepare(root string) error {
 			return err
 		}
 	}
-	return atomicfile.Write(filepath.Join(root, "registry"), []byte(format), atomicfile.Options{Perm: 0o600, Sync: true})
+	return atomicfile.Write(filepath.Join(root, "registry"), []byte(format),
+		atomicfile.Options{Perm: 0o600, Sync: true, TempDir: filepath.Join(root, "trash")})
 }
 
 // prepared says whether root is a registry; one of another format is an error.

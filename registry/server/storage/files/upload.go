@@ -306,7 +306,7 @@ func (f *finished) Publish() error {
 		err = fault.Rename(from, to)
 	}
 	if err == nil && b.o.Durable {
-		err = syncDir(filepath.Dir(to))
+		err = syncDirs(filepath.Dir(to))
 	}
 	return err
 }
@@ -318,12 +318,22 @@ func (f *finished) Discard() {
 	f.w.b.forget(f.w.id)
 }
 
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
+// syncDirs has a directory, and those it lies in up to the registry's, know what
+// is in them after power loss.
+func syncDirs(dir string) error {
+	for {
+		d, err := os.Open(dir)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(d.Sync(), d.Close()); err != nil {
+			return err
+		}
+		if st, err := os.Stat(filepath.Join(dir, "registry")); err == nil && st.Mode().IsRegular() || dir == filepath.Dir(dir) {
+			return nil
+		}
+		dir = filepath.Dir(dir)
 	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // Cancel forgets an upload.
