@@ -7,18 +7,20 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/mica-build/mica/registry/server"
+	"github.com/mica-build/mica/registry/server/storage"
 	"github.com/mica-build/mica/registry/server/storage/files"
 )
 
 type registryServeOptions struct {
-	addr string
-	dir  string
+	registryDir
+	addr    string
+	gcEvery time.Duration
+	gc      storage.GCOptions
 }
 
 func newRegistryServeCmd(a *app) *cobra.Command {
@@ -35,7 +37,10 @@ are under way then may end first.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.addr, "addr", "127.0.0.1:5000", "address to listen on")
-	f.StringVar(&o.dir, "dir", "", `directory of the registry (default "registry" in the store)`)
+	o.flag(cmd)
+	f.DurationVar(&o.gcEvery, "gc-interval", 24*time.Hour, "how often to remove what nothing needs; 0 never")
+	f.DurationVar(&o.gc.Grace, "gc-grace", 24*time.Hour, "how long what nothing needs stays")
+	f.BoolVar(&o.gc.Untagged, "gc-untagged", false, "also remove manifests that no tag leads to")
 	return cmd
 }
 
@@ -43,10 +48,7 @@ are under way then may end first.`,
 const drainTime = time.Minute
 
 func runRegistryServe(ctx context.Context, a *app, o registryServeOptions) error {
-	if o.dir == "" {
-		o.dir = filepath.Join(a.root, "registry")
-	}
-	s, err := files.Open(o.dir, files.Options{Durable: a.durable})
+	s, err := files.Open(o.path(a), files.Options{Durable: a.durable})
 	if err != nil {
 		return err
 	}
@@ -54,8 +56,12 @@ func runRegistryServe(ctx context.Context, a *app, o registryServeOptions) error
 	if err != nil {
 		return fmt.Errorf("serve registry: %w", err)
 	}
+	log := slog.New(slog.NewTextHandler(a.stderr, nil))
+	if o.gcEvery > 0 {
+		go storage.CollectEvery(ctx, s, o.gcEvery, o.gc, log)
+	}
 	srv := &http.Server{
-		Handler:           server.New(s, server.Options{Logger: slog.New(slog.NewTextHandler(a.stderr, nil))}),
+		Handler:           server.New(s, server.Options{Logger: log}),
 		ReadHeaderTimeout: 30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,

@@ -56,8 +56,14 @@ func TestDurable(t *testing.T) {
 
 func TestOpen(t *testing.T) {
 	dir := t.TempDir()
+	if _, err := files.Open(dir, files.Options{Existing: true}); !errors.Is(err, errs.ErrNotFound) {
+		t.Errorf("where there is none: %v", err)
+	}
 	open(t, dir)
 	open(t, dir)
+	if _, err := files.Open(dir, files.Options{Existing: true}); err != nil {
+		t.Error(err)
+	}
 	mark := filepath.Join(dir, "registry")
 	must(t, os.WriteFile(mark, []byte("mica registry 99\n"), 0o600))
 	if _, err := files.Open(dir, files.Options{}); !errors.Is(err, errs.ErrUnsupported) {

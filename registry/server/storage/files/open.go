@@ -17,6 +17,8 @@ type Options struct {
 	// Durable makes what was acknowledged survive power loss, by fsync. Without it
 	// that is left to the operating system; a killed process loses nothing either way.
 	Durable bool
+	// Existing opens only what is a registry: errs.ErrNotFound otherwise.
+	Existing bool
 }
 
 // format is what the file "registry" says.
@@ -29,7 +31,15 @@ func Open(root string, o Options) (*storage.Storage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open registry: %w", err)
 	}
-	if err := prepare(root); err != nil {
+	if o.Existing {
+		ready, rerr := prepared(root)
+		if err = rerr; err == nil && !ready {
+			err = errs.ErrNotFound
+		}
+	} else {
+		err = prepare(root)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("open registry %s: %w", root, err)
 	}
 	return &storage.Storage{Blobs: newBlobs(root, o), Index: newIndex(root, o)}, nil
