@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"syscall"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -58,12 +59,27 @@ func CollectGarbage(ctx context.Context, s *Storage, o GCOptions) (Garbage, erro
 		grace = 0
 	}
 	c := &gc{s: s, o: o, before: time.Now().Add(-grace), gone: map[Use]bool{}}
-	for _, step := range []func(context.Context) error{c.repositories, c.bytes, c.uploads} {
-		if err := step(ctx); err != nil {
-			return c.report, fmt.Errorf("collect garbage: %w", err)
+	steps := []func(context.Context) error{c.repositories, c.bytes, c.uploads}
+	err := run(ctx, steps)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		// To take a link away takes room; what nobody has any more, and uploads, do not.
+		if err = run(ctx, []func(context.Context) error{c.uploads, c.bytes}); err == nil {
+			err = run(ctx, steps)
 		}
 	}
+	if err != nil {
+		return c.report, fmt.Errorf("collect garbage: %w", err)
+	}
 	return c.report, nil
+}
+
+func run(ctx context.Context, steps []func(context.Context) error) error {
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // CollectEvery collects garbage again and again until ctx ends.
@@ -299,7 +315,8 @@ func (c *gc) uploads(ctx context.Context) error {
 		before = latest
 	}
 	e, err := c.s.Blobs.Expire(ctx, before, c.o.Dry)
-	c.report.Uploads = e
+	c.report.Uploads.Uploads += e.Uploads
+	c.report.Uploads.Bytes += e.Bytes
 	c.report.Bytes += e.Bytes
 	return err
 }

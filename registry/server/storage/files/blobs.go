@@ -126,7 +126,9 @@ func (b *blobs) Expire(ctx context.Context, before time.Time, dry bool) (storage
 	if dry {
 		return e, nil
 	}
-	return e, b.emptyTrash(ctx)
+	err = b.emptyTrash(ctx)
+	keepReserve(b.root)
+	return e, err
 }
 
 // expire removes one upload if nobody is at it; it gives its size or -1.

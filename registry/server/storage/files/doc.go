@@ -6,6 +6,7 @@
 //	repos/NAME/_index.log      what a repository has: an append-only log
 //	catalog.log                all repositories and how much each has
 //	trash/, damaged/           what is about to be deleted; what was found damaged
+//	reserve                    room for deleting things on a full disk
 //	publish.lock, gate.lock    keep garbage collection apart from what publishes
 //
 // A change of a repository is one record at the end of its log, under an exclusive

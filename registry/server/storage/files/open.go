@@ -42,6 +42,7 @@ func Open(root string, o Options) (*storage.Storage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open registry %s: %w", root, err)
 	}
+	keepReserve(root)
 	return &storage.Storage{Blobs: newBlobs(root, o), Index: newIndex(root, o)}, nil
 }
 
@@ -91,7 +92,7 @@ func checkStrange(root string) error {
 	}
 	for _, e := range entries {
 		switch e.Name() {
-		case "blobs", "uploads", "repos", "trash", "damaged", "lost+found": // another process is preparing it
+		case "blobs", "uploads", "repos", "trash", "damaged", "reserve", "lost+found": // another process is preparing it
 		default:
 			if e.Name()[0] == '.' {
 				continue

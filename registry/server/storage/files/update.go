@@ -51,7 +51,15 @@ func (x *index) update(ctx context.Context, name string, f func(*table.Table) (*
 	if err != nil {
 		return fmt.Errorf("update repository %s: %w", name, err)
 	}
-	err = x.updateLocked(ctx, r, log, f)
+	frees := false
+	err = x.updateLocked(ctx, r, log, func(t *table.Table) (*table.Tx, error) {
+		tx, err := f(t)
+		frees = err == nil && tx.Removes()
+		return tx, err
+	})
+	if full(err) && frees && x.giveReserve() {
+		err = x.updateLocked(ctx, r, log, f)
+	}
 	if r.vain(log) {
 		x.prune(r, log)
 	} else {

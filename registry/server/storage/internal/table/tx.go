@@ -1,6 +1,7 @@
 package table
 
 import (
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -63,6 +64,13 @@ func (x *Tx) DoPublish() error {
 		}
 	}
 	return nil
+}
+
+// Removes says whether the changes only take things away.
+func (x *Tx) Removes() bool {
+	return !slices.ContainsFunc(x.Changes, func(c Change) bool {
+		return c.op != opUnlink && c.op != opDelete && c.op != opUntag
+	})
 }
 
 // Added is the number of bytes that the changes add.
