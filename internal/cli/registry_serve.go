@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,6 +50,9 @@ are under way then may end first.`,
 const drainTime = time.Minute
 
 func runRegistryServe(ctx context.Context, a *app, o registryServeOptions) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50) // little is allocated, and a thousand clients are to fit into 64 MiB
+	}
 	s, err := files.Open(o.path(a), files.Options{Durable: a.durable})
 	if err != nil {
 		return err

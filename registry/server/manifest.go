@@ -101,7 +101,32 @@ func (c *call) deleteManifest() error {
 	if err != nil {
 		return err
 	}
-	err = c.index.Update(c.r.Context(), c.repo, func(tx storage.Tx) error {
+	m, err := c.index.Manifest(c.r.Context(), c.repo, d)
+	if err != nil {
+		return manifestError(err)
+	}
+	f, err := c.fallbackWithout(c.r.Context(), c.repo, m)
+	if err == nil && f != nil {
+		err = f.stage(c.r.Context(), c.Registry, c.repo)
+	}
+	if err != nil {
+		return err
+	}
+	if err := c.removeManifest(d, f); err != nil {
+		if f != nil && f.done != nil {
+			f.done.Discard()
+		}
+		return manifestError(err)
+	}
+	c.event(Event{Action: Delete, Kind: KindManifest, Digest: d})
+	c.w.WriteHeader(http.StatusAccepted)
+	return nil
+}
+
+// removeManifest deletes a manifest that no index needs, but the one that f
+// replaces.
+func (c *call) removeManifest(d digest.Digest, f *fallback) error {
+	return c.index.Update(c.r.Context(), c.repo, func(tx storage.Tx) error {
 		if _, err := tx.Manifest(d); err != nil {
 			return err
 		}
@@ -110,18 +135,19 @@ func (c *call) deleteManifest() error {
 				return conflict("tag " + t.Name + " of this manifest is immutable")
 			}
 		}
-		if users := tx.Users(d); len(users) > 0 {
-			return conflict("manifest is part of index " + users[0].String() + ", which has to be deleted first")
+		for _, user := range tx.Users(d) {
+			if f == nil || user != f.old {
+				return conflict("manifest is part of index " + user.String() + ", which has to be deleted first")
+			}
+		}
+		if f != nil {
+			if err := f.replace(tx); err != nil {
+				return err
+			}
 		}
 		tx.DeleteManifest(d)
 		return nil
 	})
-	if err != nil {
-		return manifestError(err)
-	}
-	c.event(Event{Action: Delete, Kind: KindManifest, Digest: d})
-	c.w.WriteHeader(http.StatusAccepted)
-	return nil
 }
 
 func (c *call) deleteTag() error {

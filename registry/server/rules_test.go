@@ -302,6 +302,45 @@ func TestManifestKinds(t *testing.T) {
 	})
 }
 
+// TestFallbackTag checks that a list of referrers that clients keep under a tag, and
+// which was copied from elsewhere, loses what is deleted.
+func TestFallbackTag(t *testing.T) {
+	backends(t, func(t *testing.T, r *registry) {
+		r.T = t
+		subject, _ := r.manifest("a", "", "v1")
+		ref := fmt.Sprintf(`,"subject":{"mediaType":%q,"digest":%q,"size":1}`, image.MediaTypeManifest, subject)
+		one, raw1 := r.manifest("a", ref+`,"annotations":{"n":"1"}`, "one")
+		two, raw2 := r.manifest("a", ref+`,"annotations":{"n":"2"}`, "two")
+		entry := func(d digest.Digest, raw string) string {
+			return fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d,"future":{"x":1}}`, image.MediaTypeManifest, d, len(raw))
+		}
+		list := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"manifests":[%s,%s],"annotations":{"kept":"yes"}}`,
+			image.MediaTypeIndex, entry(one, raw1), entry(two, raw2))
+		tag := "sha256-" + subject.Encoded()
+		r.want(201, "PUT", "/v2/a/manifests/"+tag, list, "Content-Type: "+image.MediaTypeIndex)
+
+		r.want(202, "DELETE", "/v2/a/manifests/"+one.String(), "")
+		a := r.want(200, "GET", "/v2/a/manifests/"+tag, "")
+		if strings.Contains(a.body, one.String()) || !strings.Contains(a.body, entry(two, raw2)) || !strings.Contains(a.body, `"kept":"yes"`) {
+			r.Errorf("after the first: %s", a.body)
+		}
+		if got := a.header.Get("Docker-Content-Digest"); got != digest.FromString(a.body).String() {
+			r.Errorf("digest %s", got)
+		}
+		r.want(404, "HEAD", "/v2/a/manifests/"+digest.FromString(list).String(), "")
+		r.want(202, "DELETE", "/v2/a/manifests/"+two.String(), "")
+		r.want(404, "GET", "/v2/a/manifests/"+tag, "")
+		if a := r.want(200, "GET", "/v2/a/referrers/"+subject.String(), ""); !strings.Contains(a.body, `"manifests":[]`) {
+			r.Errorf("referrers: %s", a.body)
+		}
+		// What is in another index stays.
+		three, raw3 := r.manifest("a", ref+`,"annotations":{"n":"3"}`, "three")
+		other := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"manifests":[%s]}`, image.MediaTypeIndex, entry(three, raw3))
+		r.want(201, "PUT", "/v2/a/manifests/other", other, "Content-Type: "+image.MediaTypeIndex)
+		r.want(409, "DELETE", "/v2/a/manifests/"+three.String(), "")
+	})
+}
+
 func TestSparse(t *testing.T) {
 	withOptions(t, server.Options{Sparse: true}, func(t *testing.T, r *registry, s *storage.Storage) {
 		gone := digest.FromString("gone")

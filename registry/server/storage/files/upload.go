@@ -221,9 +221,9 @@ func (w *writing) append(p []byte) error {
 // Large buffers are for maxBuffers writers at once, which is enough to keep the
 // machine busy; the others, who are slow or many, have small ones.
 const (
-	maxBuffers  = 32
+	maxBuffers  = 16
 	largeBuffer = 256 << 10
-	smallBuffer = 16 << 10
+	smallBuffer = 8 << 10
 )
 
 func (b *blobs) buffer() []byte {
