@@ -61,9 +61,19 @@ type recorder struct {
 }
 
 func (r *recorder) saw(x op.Read) {
+	now := read{Dir: x.Local.Dir, Exclude: x.Local.Exclude, Owned: x.Local.Owned, Copy: x.Copy, Path: x.Path, Digest: x.Digest}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.reads = append(r.reads, read{Dir: x.Local.Dir, Exclude: x.Local.Exclude, Owned: x.Local.Owned, Copy: x.Copy, Path: x.Path, Digest: x.Digest})
+	// A step is read for its key and again when it runs: the next build need not.
+	if !slices.ContainsFunc(r.reads, now.same) {
+		r.reads = append(r.reads, now)
+	}
+}
+
+// same says whether two reads were of the same files and found the same.
+func (r read) same(o read) bool {
+	return r.Dir == o.Dir && r.Owned == o.Owned && r.Path == o.Path && r.Digest == o.Digest &&
+		slices.Equal(r.Exclude, o.Exclude) && r.Copy.EqualVT(o.Copy)
 }
 
 // memoName names the memo of this request; "" when the build cannot have one:
