@@ -22,12 +22,12 @@ func main() {
 }
 
 // collectLate makes garbage collection wait for what a short command never
-// reaches: most commands end with less than 16 MiB of it. Where there is much,
+// reaches: most commands end with less than 32 MiB of it. Where there is much,
 // memory is kept near memoryGoal as before. GOGC and GOMEMLIMIT say otherwise.
 func collectLate() {
 	const memoryGoal = 160 << 20
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
+		debug.SetGCPercent(800)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryGoal)
