@@ -127,6 +127,7 @@ func (b *blobs) Expire(ctx context.Context, before time.Time, dry bool) (storage
 		return e, nil
 	}
 	err = b.emptyTrash(ctx)
+	sweepMarks(b.root, before)
 	keepReserve(b.root)
 	return e, err
 }

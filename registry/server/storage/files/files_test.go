@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -76,9 +77,9 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// TestFirstOpens lets several open a directory that is not there.
+// TestFirstOpens lets several open a directory that is not there, and clean up at once.
 func TestFirstOpens(t *testing.T) {
-	for range 20 {
+	for range 50 {
 		dir := filepath.Join(t.TempDir(), "registry")
 		var wg sync.WaitGroup
 		for i := range 4 {
@@ -87,6 +88,9 @@ func TestFirstOpens(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 					return
+				}
+				if _, err := s.Blobs.Expire(t.Context(), time.Now().Add(-time.Hour), false); err != nil { // empties the trash
+					t.Error(err)
 				}
 				if err := s.Index.Update(t.Context(), "r", func(tx storage.Tx) error {
 					tx.Link(storage.Link{Digest: digest.FromString(fmt.Sprint(i)), Size: 1})

@@ -6,9 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/internal/atomicfile"
+	"github.com/mica-build/mica/internal/fault"
 	"github.com/mica-build/mica/registry/server/storage"
 )
 
@@ -65,8 +67,8 @@ func prepare(root string) error {
 			return err
 		}
 	}
-	return atomicfile.Write(filepath.Join(root, "registry"), []byte(format),
-		atomicfile.Options{Perm: 0o600, Sync: true, TempDir: filepath.Join(root, "trash")})
+	// Not by way of the trash: another process may be emptying it already.
+	return atomicfile.Write(filepath.Join(root, "registry"), []byte(format), atomicfile.Options{Perm: 0o600, Sync: true})
 }
 
 // prepared says whether root is a registry; one of another format is an error.
@@ -101,4 +103,14 @@ func checkStrange(root string) error {
 		}
 	}
 	return nil
+}
+
+// sweepMarks removes the marks that processes killed while preparing root left half written.
+func sweepMarks(root string, before time.Time) {
+	paths, _ := filepath.Glob(filepath.Join(root, ".new-*"))
+	for _, path := range paths {
+		if st, err := os.Lstat(path); err == nil && st.ModTime().Before(before) {
+			_ = fault.Remove(path)
+		}
+	}
 }
