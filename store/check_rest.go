@@ -100,7 +100,7 @@ func inUse(path string) bool {
 	return errors.Is(err, errs.ErrConflict)
 }
 
-// checkTrash finds what waits to be unlinked, and locks of killed processes.
+// checkTrash finds what waits to be unlinked.
 func (c *checker) checkTrash(context.Context) error {
 	entries, err := os.ReadDir(c.store.path("trash"))
 	if err != nil {
@@ -118,29 +118,7 @@ func (c *checker) checkTrash(context.Context) error {
 			repair:  func(ctx context.Context) error { return removeUntil(ctx, path) },
 		})
 	}
-	return c.store.eachFile("locks", func(path string) error {
-		c.add(&finding{
-			Problem: Problem{Kind: "lock", Object: filepath.Base(path), What: "nobody holds it any more", Repair: "remove it", Leftover: true},
-			still: func() bool {
-				_, err := os.Lstat(path)
-				return err == nil && !inUse(path)
-			},
-			repair: func(context.Context) error { return removeLock(path) },
-		})
-		return nil
-	})
-}
-
-// removeLock removes a lock file unless somebody holds it.
-func removeLock(path string) error {
-	lock, err := lockfile.Try(path, lockfile.Exclusive)
-	if errors.Is(err, errs.ErrConflict) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return lock.Remove()
+	return nil
 }
 
 // checkLeases finds leases whose owner is dead, and temporaries without a lease.

@@ -34,7 +34,7 @@
 //	cachemounts/…       cache mounts; an instance is lock, id and fs
 //	state/…             callers' small files
 //	leases/ tmp/        one of each per process that writes; flock says who lives
-//	locks/              locks by name, there while they are held
+//	locks/names         locks by name: each is one byte, locked
 //	trash/              renamed here under the lock, unlinked outside of it
 //
 // gc.lock is taken shared while something is pinned and published, exclusively

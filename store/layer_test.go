@@ -132,7 +132,7 @@ func TestDiscard(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	empty(t, s, "layers", "tmp", "leases", "locks")
+	empty(t, s, "layers", "tmp", "leases")
 }
 
 // TestIdentify follows a layer that is made here to its digest, to its bytes

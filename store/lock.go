@@ -5,6 +5,7 @@ package store
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"os"
@@ -16,11 +17,12 @@ import (
 // Lock takes the lock called name among all processes (and goroutines) of this
 // store and waits for it until ctx ends. unlock may be called twice.
 func (s *Store) Lock(ctx context.Context, name string) (unlock func(), err error) {
-	l, err := lockfile.Acquire(ctx, s.path("locks", hashName(name)), lockfile.Exclusive)
+	h := sha256.Sum256([]byte(name))
+	l, err := lockfile.At(ctx, s.path("locks", "names"), int64(binary.BigEndian.Uint64(h[:8])>>1))
 	if err != nil {
 		return nil, fmt.Errorf("lock %q: %w", name, advise(err))
 	}
-	return sync.OnceFunc(func() { _ = l.Remove() }), nil
+	return sync.OnceFunc(func() { _ = l.Release() }), nil
 }
 
 // TempDir makes a directory that is removed when this process is gone.

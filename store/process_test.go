@@ -275,7 +275,7 @@ func TestKill(t *testing.T) {
 	checkAcks(t, root, acks)
 	s := open(t, root)
 	prune(t, s, PruneOptions{})
-	empty(t, s, "trash", "locks")
+	empty(t, s, "trash")
 	for _, folder := range []string{"tmp", "leases"} {
 		entries, err := os.ReadDir(s.path(folder))
 		if err != nil {

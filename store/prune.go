@@ -304,9 +304,6 @@ func (c *collection) bury() ([]string, error) {
 		}
 	}
 	dead, err := c.store.bury(c.dead)
-	if err == nil {
-		err = c.store.sweepLocks()
-	}
 	for i, p := range dead {
 		paths = c.went(paths, p, Object{Kind: "temporary", ID: c.dead[i]})
 	}

@@ -79,7 +79,7 @@ func TestLookingWritesNothing(t *testing.T) {
 	if _, err := s.ReadBlob(t.Context(), d.Digest); err != nil {
 		t.Fatal(err)
 	}
-	empty(t, s, "leases", "tmp", "locks", "trash")
+	empty(t, s, "leases", "tmp", "trash")
 }
 
 func TestClosed(t *testing.T) {

@@ -109,20 +109,6 @@ func (s *Store) bury(dead []string) ([]string, error) {
 	return paths, nil
 }
 
-// sweepLocks removes the lock files that nobody holds: those of killed processes.
-func (s *Store) sweepLocks() error {
-	return s.eachFile("locks", func(path string) error {
-		lock, err := lockfile.Try(path, lockfile.Exclusive)
-		if errors.Is(err, errs.ErrConflict) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		return lock.Remove()
-	})
-}
-
 func (s *Store) emptyTrash(ctx context.Context) {
 	entries, err := os.ReadDir(s.path("trash"))
 	if err != nil {

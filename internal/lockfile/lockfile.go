@@ -26,7 +26,8 @@ const (
 
 // A Lock is a held lock.
 type Lock struct {
-	f *os.File
+	f      *os.File
+	unlock func() error
 }
 
 // Acquire locks the file at path, which it makes if need be (but not its
@@ -41,7 +42,7 @@ func Acquire(ctx context.Context, path string, m Mode) (*Lock, error) {
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
 		if current(f, path) {
-			return &Lock{f}, nil
+			return &Lock{f, func() error { return flock(f, unix.LOCK_UN) }}, nil
 		}
 		f.Close()
 	}
@@ -62,7 +63,7 @@ func Try(path string, m Mode) (*Lock, error) {
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
 		if current(f, path) {
-			return &Lock{f}, nil
+			return &Lock{f, func() error { return flock(f, unix.LOCK_UN) }}, nil
 		}
 		f.Close()
 	}
@@ -75,7 +76,7 @@ func (l *Lock) File() *os.File { return l.f }
 func (l *Lock) Release() error {
 	// Closing is not enough: a child that is between fork and exec shares the
 	// open file description.
-	err := flock(l.f, unix.LOCK_UN)
+	err := l.unlock()
 	if cerr := l.f.Close(); err == nil {
 		err = cerr
 	}
@@ -106,8 +107,7 @@ func open(path string) (*os.File, error) {
 	return f, nil
 }
 
-// wait locks f or closes it. A wait that ctx ends goes on in its own goroutine
-// until the lock is to be had, and lets go of it at once.
+// wait locks f or closes it.
 func wait(ctx context.Context, f *os.File, m Mode) error {
 	err := flock(f, int(m)|unix.LOCK_NB)
 	if err == nil {
@@ -117,12 +117,18 @@ func wait(ctx context.Context, f *os.File, m Mode) error {
 		f.Close()
 		return err
 	}
+	return waitFor(ctx, f, func() error { return flock(f, int(m)) }, func() error { return flock(f, unix.LOCK_UN) })
+}
+
+// waitFor ends with a lock on f, or closes it. A wait that ctx ends goes on in
+// its own goroutine until the lock is to be had, and lets go of it at once.
+func waitFor(ctx context.Context, f *os.File, lock, unlock func() error) error {
 	if err := ctx.Err(); err != nil {
 		f.Close()
 		return err
 	}
 	got := make(chan error, 1)
-	go func() { got <- flock(f, int(m)) }()
+	go func() { got <- lock() }()
 	select {
 	case err := <-got:
 		if err != nil {
@@ -132,7 +138,7 @@ func wait(ctx context.Context, f *os.File, m Mode) error {
 	case <-ctx.Done():
 		go func() {
 			if <-got == nil {
-				flock(f, unix.LOCK_UN)
+				_ = unlock()
 			}
 			f.Close()
 		}()
