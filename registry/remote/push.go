@@ -70,7 +70,7 @@ func (r *Repository) Tag(ctx context.Context, name string, d image.Descriptor) e
 			return fmt.Errorf("tag %s: %w", r.show(tag), err)
 		}
 	}
-	if err := r.putManifest(ctx, tag, d, raw); err != nil {
+	if _, err := r.putManifest(ctx, tag, d, raw); err != nil {
 		return fmt.Errorf("tag %s: %w", r.show(tag), err)
 	}
 	return nil
@@ -84,25 +84,30 @@ func (r *Repository) pushManifest(ctx context.Context, d image.Descriptor, rd io
 	if err != nil {
 		return err
 	}
-	if err := r.putManifest(ctx, d.Digest.String(), d, raw); err != nil {
-		return err
-	}
-	r.remember(d, raw)
-	return nil
-}
-
-// putManifest stores raw under a tag or its digest.
-func (r *Repository) putManifest(ctx context.Context, name string, d image.Descriptor, raw []byte) error {
-	header := http.Header{"Content-Type": {d.MediaType}}
-	resp, err := r.host.do(ctx, http.MethodPut, r.url("manifests", name), header, bytesBody(raw))
+	referred, err := r.putManifest(ctx, d.Digest.String(), d, raw)
 	if err != nil {
 		return err
 	}
+	r.remember(d, raw)
+	if referred {
+		return nil
+	}
+	return r.refer(ctx, d, raw)
+}
+
+// putManifest stores raw under a tag or its digest. It says whether the registry
+// lists it among the referrers of its subject.
+func (r *Repository) putManifest(ctx context.Context, name string, d image.Descriptor, raw []byte) (referred bool, err error) {
+	header := http.Header{"Content-Type": {d.MediaType}}
+	resp, err := r.host.do(ctx, http.MethodPut, r.url("manifests", name), header, bytesBody(raw))
+	if err != nil {
+		return false, err
+	}
 	resp.Body.Close()
 	if said := resp.Header.Get("Docker-Content-Digest"); said != "" && d.Digest.Algorithm() == "sha256" && said != d.Digest.String() {
-		return fmt.Errorf("registry stored it as %s: %w", clean(said), errs.ErrDigest)
+		return false, fmt.Errorf("registry stored it as %s: %w", clean(said), errs.ErrDigest)
 	}
-	return nil
+	return resp.Header.Get("OCI-Subject") != "", nil
 }
 
 // maxRecent bounds what remember keeps.

@@ -41,6 +41,8 @@ type Repository struct {
 	mu      sync.Mutex
 	recent  map[digest.Digest][]byte // manifests pushed just now, for Tag
 	chunked bool                     // a whole blob was refused
+
+	referring sync.Mutex // one change of a fallback index after another
 }
 
 // Ref names the repository; it has neither tag nor digest.

@@ -2,70 +2,37 @@ package remote
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
-	"strings"
-
-	"github.com/mica-build/mica/errs"
-	"github.com/mica-build/mica/image"
 )
-
-// maxTagPages bounds how many answers a list of tags may be spread over.
-const maxTagPages = 10_000
 
 // Tags lists the tags of the repository in the registry's order. The errors are
 // those of Resolve.
 func (r *Repository) Tags(ctx context.Context) ([]string, error) {
 	ctx = r.host.scoped(ctx, r.ref.Path, "pull")
-	at := r.url("tags", "list")
 	var all []string
-	for range maxTagPages {
-		tags, next, err := r.tagPage(ctx, at)
-		if err != nil {
-			return nil, fmt.Errorf("list tags of %s: %w", r.ref.FamiliarName(), err)
-		}
-		all = append(all, tags...)
-		if next == nil {
-			return all, nil
-		}
-		at = next
-	}
-	return nil, fmt.Errorf("list tags of %s: the list has no end: %w", r.ref.FamiliarName(), errs.ErrInvalid)
-}
-
-// tagPage reads one answer, and where the next one is, nil if it was the last.
-func (r *Repository) tagPage(ctx context.Context, at *url.URL) (tags []string, next *url.URL, err error) {
-	resp, err := r.host.do(ctx, http.MethodGet, at, nil, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer resp.Body.Close()
-	var page struct {
+	err := eachPage(ctx, r.host, r.url("tags", "list"), func(page struct {
 		Tags []string `json:"tags"`
+	},
+	) bool {
+		all = append(all, page.Tags...)
+		return true
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list tags of %s: %w", r.ref.FamiliarName(), err)
 	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, image.MaxMetadata)).Decode(&page); err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", errs.ErrInvalid, err)
-	}
-	next, err = nextPage(resp.Header.Get("Link"))
-	return page.Tags, next, err
+	return all, nil
 }
 
-// nextPage reads a Link header: `</v2/…?last=…>; rel="next"`. Only its path and
-// query count, so that a registry leads nowhere else.
-func nextPage(link string) (*url.URL, error) {
-	target, rest, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(link), "<"), ">")
-	if !ok || !strings.Contains(rest, "next") {
-		return nil, nil
-	}
-	u, err := url.Parse(target)
+// Delete removes a tag, or a manifest with all its tags if name is a digest. What
+// the registry does not have is errs.ErrNotFound; registries may be made not to
+// delete, and say 405 then, or 400.
+func (r *Repository) Delete(ctx context.Context, name string) error {
+	name = r.identifier(name)
+	ctx = r.host.scoped(ctx, r.ref.Path, "pull", "delete")
+	resp, err := r.host.do(ctx, http.MethodDelete, r.url("manifests", name), nil, nil)
 	if err != nil {
-		return nil, fmt.Errorf("next page %q: %w", link, errs.ErrInvalid)
+		return fmt.Errorf("delete %s: %w", r.show(name), err)
 	}
-	if !strings.HasPrefix(u.Path, "/v2/") {
-		return nil, fmt.Errorf("next page %q: %w: it is not below /v2/", link, errs.ErrInvalid)
-	}
-	return &url.URL{Path: u.Path, RawQuery: u.RawQuery}, nil
+	return resp.Body.Close()
 }
