@@ -19,6 +19,9 @@ import (
 type PushOptions struct {
 	// Platform pushes only that one of an image for several.
 	Platform *image.Platform
+	// Compression is what becomes of layers that are not compressed, or of all;
+	// nil is gzip.
+	Compression *transfer.Options
 	// Progress hears of every blob. It may be called concurrently; nil is silence.
 	Progress func(content.Event)
 }
@@ -44,14 +47,11 @@ func (e *Engine) Push(ctx context.Context, name string, o PushOptions) (Pushed, 
 	if err != nil {
 		return Pushed{}, err
 	}
-	if target, err = e.pushable(ctx, target, o.Platform); err != nil {
-		return Pushed{}, err
+	if o.Compression == nil {
+		o.Compression = &transfer.Options{Kind: "gzip"}
 	}
-	packed, err := transfer.Compress(ctx, e.store, target, transfer.Options{Kind: "gzip"})
+	packed, err := e.pack(ctx, target, o.Platform, *o.Compression)
 	if err != nil {
-		return Pushed{}, err
-	}
-	if err := e.replace(ctx, target, packed); err != nil {
 		return Pushed{}, err
 	}
 	from, err := e.mountSources(ctx, r)

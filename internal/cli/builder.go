@@ -10,5 +10,5 @@ func newBuilderCmd(a *app) *cobra.Command {
 // newBuildxCmd is `mica buildx`, the same under the name of docker's plugin.
 func newBuildxCmd(a *app) *cobra.Command {
 	return group("buildx", "Docker Buildx's commands", newBuildCmd(a), newDuCmd(a), newBuilderPruneCmd(a), newBuildxVersionCmd(a),
-		newBuildxLsCmd(a), newBuildxInspectCmd(a), newBuildxUseCmd())
+		newBuildxLsCmd(a), newBuildxInspectCmd(a), newBuildxUseCmd(), newImagetoolsCmd(a))
 }

@@ -13,8 +13,10 @@ import (
 
 // registry makes a client with the credentials in docker's config.json, which is
 // read when a registry first asks for them.
-func (a *app) registry() *remote.Client {
-	return remote.New(remote.Options{UserAgent: userAgent(), Credential: a.credential})
+func (a *app) registry() *remote.Client { return remote.New(a.registryOptions()) }
+
+func (a *app) registryOptions() remote.Options {
+	return remote.Options{UserAgent: userAgent(), Credential: a.credential}
 }
 
 // credential finds what docker's config, or a helper it names, has for a host.

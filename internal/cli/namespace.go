@@ -20,6 +20,7 @@ import (
 var readers = []string{
 	"mica", "docker", "help", "version", "completion", "doctor", "info", "login", "logout",
 	"lint", "rules", "images", "ls", "tag", "inspect", "history",
+	"tags", "digest", "referrers", "search", "annotate", "imagetools",
 	cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd,
 }
 

@@ -4,17 +4,22 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"github.com/mica-build/mica/engine"
 	"github.com/mica-build/mica/ref"
+	"github.com/mica-build/mica/transfer"
 )
 
 type pushOptions struct {
-	platform string
-	quiet    bool
-	all      bool
+	platform    string
+	quiet       bool
+	all         bool
+	compression string
+	level       int
+	force       bool
 }
 
 func newPushCmd(a *app) *cobra.Command {
@@ -31,11 +36,21 @@ func newPushCmd(a *app) *cobra.Command {
 	cmd.Flags().BoolVarP(&o.all, "all-tags", "a", false, "push all tags of the repository")
 	cmd.Flags().StringVar(&o.platform, "platform", "", "platform to push of an image for several")
 	cmd.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "only print the image's name")
+	cmd.Flags().StringVar(&o.compression, "compression", "gzip", `what layers made here become: "gzip", "zstd" or "uncompressed"`)
+	cmd.Flags().IntVar(&o.level, "compression-level", 0, "the compressor's level; 0 is its default")
+	cmd.Flags().BoolVar(&o.force, "force-compression", false, "compress layers anew that are compressed otherwise")
 	return cmd
 }
 
 func runPush(ctx context.Context, a *app, o pushOptions, name string) error {
 	var eo engine.PushOptions
+	compression, err := transfer.ParseOptions(map[string]string{
+		"compression": o.compression, "compression-level": strconv.Itoa(o.level), "force-compression": strconv.FormatBool(o.force),
+	}, "gzip")
+	if err != nil {
+		return err
+	}
+	eo.Compression = &compression
 	if o.platform != "" {
 		p, err := parsePlatforms([]string{o.platform})
 		if err != nil {

@@ -38,10 +38,10 @@ func newRootCmd(a *app, name string) *cobra.Command {
 		&cobra.Group{ID: groupOther, Title: "Commands:"},
 	)
 	addGroup(root, groupCommon, newRunCmd(a), newBuildCmd(a))
-	addGroup(root, groupManage, newImageCmd(a), newBuilderCmd(a), newBuildsCmd(a), newContextCmd(a), newBuildxCmd(a), newSystemCmd(a), newRegistryCmd(a))
+	addGroup(root, groupManage, newImageCmd(a), newBuilderCmd(a), newBuildsCmd(a), newContextCmd(a), newBuildxCmd(a), newSystemCmd(a), newRegistryCmd(a), newManifestCmd(a))
 	addImageTwins(a, root)
 	addGroup(root, groupCommon, newLoginCmd(a), newLogoutCmd(a), newVersionCmd(a), newInfoCmd(a), newDoctorCmd(a))
-	addGroup(root, groupOther, newCompletionCmd(a), newWhyCmd(a), newLintCmd(a))
+	addGroup(root, groupOther, newCompletionCmd(a), newWhyCmd(a), newLintCmd(a), newCopyCmd(a), newSyncCmd(a), newTagsCmd(a), newDigestCmd(a), newReferrersCmd(a), newSearchCmd(a), newImagetoolsCmd(a))
 	setHelpCommand(root)
 	setHelp(root)
 	return root

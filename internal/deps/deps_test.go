@@ -31,7 +31,7 @@ var (
 		"content/...", "layer", "snapshot", "store",
 	})
 	engines = slices.Concat(data, []string{
-		"build/...", "container", "sandbox/...", "snapshot/...", "registry/...", "transfer", "lint/...",
+		"build/...", "container", "sandbox/...", "snapshot/...", "registry/...", "transfer/...", "lint/...",
 	})
 	faces = slices.Concat(engines, []string{"engine", "internal/dockerconfig", "internal/ui/..."})
 )
@@ -63,6 +63,7 @@ var rules = []rule{
 	{"registry/server/storage", vocabulary, "interfaces know no implementation"},
 	{"registry/server/storage/...", slices.Concat(helpers, vocabulary, []string{"content", "registry/server/storage/..."}), "implementations do not know each other, nor the handler"},
 	{"transfer", data, "prepares what leaves the store"},
+	{"transfer/mirror", slices.Concat(helpers, vocabulary, []string{"content/...", "registry/remote"}), "copies between places; knows the store by an interface"},
 
 	{"lint/dockerfile", []string{"errs"}, "a file and the places in it"},
 	{"lint/shell", []string{"lint/dockerfile"}, "scripts know Dockerfiles by their text only"},
