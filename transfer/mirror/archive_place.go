@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 
@@ -18,12 +19,28 @@ type archiveSource struct {
 	f *os.File // nil for a stream
 }
 
-// Resolve finds an image; "" is the only one there is.
+// Resolve finds an image by name, or by the tag in its name; "" is the only one
+// there is.
 func (p *archiveSource) Resolve(ctx context.Context, name string) (image.Descriptor, error) {
-	if all := p.Images(); name == "" && len(all) == 1 {
-		return all[0].Target, nil
+	if name != "" {
+		d, err := p.Archive.Resolve(ctx, name)
+		for _, m := range p.Images() {
+			if err != nil && slices.ContainsFunc(m.Names, func(n string) bool { return tagIn(n) == name }) {
+				return m.Target, nil
+			}
+		}
+		return d, err
 	}
-	return p.Archive.Resolve(ctx, name)
+	var all []listed
+	for _, m := range p.Images() {
+		if len(m.Names) == 0 {
+			all = append(all, listed{Target: m.Target})
+		}
+		for _, n := range m.Names {
+			all = append(all, listed{n, m.Target})
+		}
+	}
+	return only(ctx, p, all)
 }
 
 // Tags lists the names of all images.

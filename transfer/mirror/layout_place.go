@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -14,6 +15,26 @@ import (
 
 // A layoutPlace is an OCI layout. Its index.json lists referrers without a name.
 type layoutPlace struct{ *layout.Layout }
+
+// Resolve finds an image; "" is the only one there is.
+func (p *layoutPlace) Resolve(ctx context.Context, name string) (image.Descriptor, error) {
+	if name != "" {
+		return p.Layout.Resolve(ctx, name)
+	}
+	entries, err := p.List(ctx)
+	if err != nil {
+		return image.Descriptor{}, err
+	}
+	all := make([]listed, len(entries))
+	for i, e := range entries {
+		all[i] = listed(e)
+	}
+	d, err := only(ctx, p, all)
+	if err != nil {
+		return d, fmt.Errorf("OCI layout %s: %w", p.Dir(), err)
+	}
+	return d, nil
+}
 
 // Tags lists the names in index.json.
 func (p *layoutPlace) Tags(ctx context.Context) ([]string, error) {
