@@ -62,8 +62,11 @@ func TestParseMode(t *testing.T) {
 		want     Mode
 		bad      bool
 	}{
-		{"", true, TTY, false}, {"auto", false, Plain, false}, {"json", true, JSON, false},
-		{"quiet", false, None, false}, {"bars", false, "", true},
+		{"", true, TTY, false},
+		{"auto", false, Plain, false},
+		{"json", true, JSON, false},
+		{"quiet", false, None, false},
+		{"bars", false, "", true},
 	} {
 		got, err := ParseMode(tt.in, tt.terminal)
 		if got != tt.want || (err != nil) != tt.bad {
