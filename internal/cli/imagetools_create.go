@@ -265,7 +265,7 @@ func annotateIndex(x *image.Index, s string) error {
 	case "manifest-descriptor":
 		return annotateParts(x, platform, key, value)
 	default:
-		return fmt.Errorf("--annotation %q: %w: in an index that is put together there are index: and manifest-descriptor:", s, errs.ErrUnsupported)
+		return fmt.Errorf("--annotation %q: %w: only index: and manifest-descriptor: can be given here", s, errs.ErrUnsupported)
 	}
 	return nil
 }
