@@ -71,7 +71,14 @@ func (e *Engine) loadImage(ctx context.Context, src content.Fetcher, target imag
 	if o.Platform != nil {
 		want = *o.Platform
 	}
-	return e.unpack(ctx, target, want, o.Progress)
+	layers, err := e.unpack(ctx, target, want)
+	if err != nil {
+		return err
+	}
+	for _, d := range layers {
+		o.Progress(PullEvent{content.Event{Blob: d, State: content.Done, Bytes: d.Size}, true})
+	}
+	return nil
 }
 
 // nameLoaded gives an image the names that the archive has for it.

@@ -1,10 +1,13 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
+	"sync"
 
+	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mica-build/mica/content"
@@ -12,6 +15,7 @@ import (
 	"github.com/mica-build/mica/image"
 	"github.com/mica-build/mica/layer"
 	"github.com/mica-build/mica/ref"
+	"github.com/mica-build/mica/transfer/download"
 )
 
 // PullOptions configure Pull. The zero value works.
@@ -61,46 +65,77 @@ func (e *Engine) Pull(ctx context.Context, name string, o PullOptions) (Pulled, 
 	if err != nil && !errors.Is(err, errs.ErrNotFound) {
 		return Pulled{}, err
 	}
+	var layers []imageLayer
+	var mu sync.Mutex
 	_, err = content.Copy(ctx, e.store, repo, target, content.CopyOptions{
 		Platform: o.Platform, KeepIndex: true,
-		Progress: func(ev content.Event) { o.Progress(PullEvent{Event: ev}) },
+		Progress: func(ev content.Event) {
+			if ev.State != content.Skipped || content.IsForeign(ev.Blob.MediaType) {
+				o.Progress(PullEvent{Event: ev})
+			}
+		},
+		// Layers come below.
+		Skip: func(_ context.Context, d image.Descriptor, diffID digest.Digest) (bool, error) {
+			if diffID == "" || isNoLayer(d) {
+				return false, nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			layers = append(layers, imageLayer{d, diffID})
+			return true, nil
+		},
 	})
 	if err != nil {
 		return Pulled{}, err
 	}
-	if err := e.unpack(ctx, target, *o.Platform, o.Progress); err != nil {
+	if err := e.fetchLayers(ctx, repo, layers, o.Progress); err != nil {
+		return Pulled{}, err
+	}
+	if _, err := e.unpack(ctx, target, *o.Platform); err != nil {
 		return Pulled{}, err
 	}
 	return Pulled{r, target, before.Digest != target.Digest}, e.nameAs(ctx, r, target)
 }
 
-// unpack makes the layer trees of the image at target.
-func (e *Engine) unpack(ctx context.Context, target image.Descriptor, want image.Platform, tell func(PullEvent)) error {
-	m, err := e.load(ctx, target, want)
-	if err != nil || !m.Complete() {
-		return err // what is no image has no layers to unpack
-	}
-	if len(m.Layers) != len(m.Config.RootFS.DiffIDs) || slices.ContainsFunc(m.Layers, isNoLayer) {
-		return nil // nor has it layers to be stacked
-	}
+// An imageLayer is a layer and what the config says of it.
+type imageLayer struct {
+	blob   image.Descriptor
+	diffID digest.Digest
+}
+
+// fetchLayers brings layers into the store and unpacks each while it arrives.
+func (e *Engine) fetchLayers(ctx context.Context, from download.Source, layers []imageLayer, tell func(PullEvent)) error {
+	w := download.New(e.store, from, func(ev content.Event) { tell(PullEvent{Event: ev}) })
+	// The largest first: they take longest.
+	slices.SortStableFunc(layers, func(a, b imageLayer) int { return cmp.Compare(b.blob.Size, a.blob.Size) })
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(4)
-	for i, d := range m.Layers {
+	g.SetLimit(6)
+	for _, l := range layers {
 		g.Go(func() error {
-			_, err := e.store.Unpack(gctx, d, m.Config.RootFS.DiffIDs[i])
+			err := w.Layer(gctx, l.blob, l.diffID)
 			if missing := (*layer.MissingLinkError)(nil); err != nil && !errors.As(err, &missing) {
 				return err
 			}
-			tell(PullEvent{content.Event{Blob: d, State: content.Done, Bytes: d.Size}, true})
+			tell(PullEvent{content.Event{Blob: l.blob, State: content.Done, Bytes: l.blob.Size}, true})
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return err
+	return g.Wait()
+}
+
+// unpack makes what trees are still wanted of the image at target: those of layers
+// that do not stand alone, and directories that a tar does not describe. It gives the
+// layers.
+func (e *Engine) unpack(ctx context.Context, target image.Descriptor, want image.Platform) ([]image.Descriptor, error) {
+	m, err := e.load(ctx, target, want)
+	if err != nil || !m.Complete() {
+		return nil, err // what is no image has no layers to unpack
 	}
-	// Layers that do not stand alone, and directories that a tar does not describe.
+	if len(m.Layers) != len(m.Config.RootFS.DiffIDs) || slices.ContainsFunc(m.Layers, isNoLayer) {
+		return nil, nil // nor has it layers to be stacked
+	}
 	_, err = e.store.UnpackStack(ctx, m.Layers, m.Config.RootFS.DiffIDs)
-	return err
+	return m.Layers, err
 }
 
 func isNoLayer(d image.Descriptor) bool { return !image.IsLayer(d.MediaType) }

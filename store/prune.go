@@ -114,10 +114,14 @@ func (c *collection) collect(ctx context.Context) ([]string, error) {
 	}
 	defer gc.Release()
 	defer c.release()
-	for _, step := range []func(context.Context) error{c.markAndSweep, func(context.Context) error { return c.takeMounts(mounts) }} {
-		if err := step(ctx); err != nil {
-			return nil, err
-		}
+	if err := c.markAndSweep(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.takeMounts(mounts); err != nil {
+		return nil, err
+	}
+	if err := c.takeIncoming(); err != nil {
+		return nil, err
 	}
 	return c.bury()
 }

@@ -28,7 +28,7 @@ const formatVersion = 1
 const formatPrefix = "mica store "
 
 // folders are made by Open; the rest comes when it is needed.
-var folders = []string{"blobs", "layers", "diffids", "records", "cachemounts", "state", "leases", "tmp", "locks", "trash"}
+var folders = []string{"blobs", "layers", "diffids", "records", "cachemounts", "state", "incoming", "leases", "tmp", "locks", "trash"}
 
 // A Store is the local store in one directory. Any number of processes may
 // have it open at once; a Store is safe for concurrent use.

@@ -131,6 +131,45 @@ func (s *Store) unpackOnce(ctx context.Context, u unpacking) (Layer, error) {
 	return l, nil
 }
 
+// UnpackIncoming is Unpack of a blob that is still coming, which it makes one of the
+// store on the way. The blob is there afterwards even if the layer does not stand
+// alone (*layer.MissingLinkError).
+func (s *Store) UnpackIncoming(ctx context.Context, in *Incoming, diffID digest.Digest) (Layer, error) {
+	l, err := s.unpackIncoming(ctx, in, unpacking{blob: in.d, diffID: diffID})
+	if err != nil {
+		return Layer{}, fmt.Errorf("unpack %s: %w", in.d.Digest, advise(err))
+	}
+	return l, nil
+}
+
+func (s *Store) unpackIncoming(ctx context.Context, in *Incoming, u unpacking) (Layer, error) {
+	unlock, err := s.Lock(ctx, "unpack "+string(u.diffID)+" "+u.on)
+	if err != nil {
+		return Layer{}, err
+	}
+	defer unlock()
+	if l, err := s.findUnpacked(ctx, u); err == nil {
+		return l, in.finish(ctx)
+	}
+	draft, err := s.NewLayer(ctx)
+	if err != nil {
+		return Layer{}, err
+	}
+	defer draft.Discard()
+	m, err := u.apply(ctx, in.Reader(ctx), draft.Dir)
+	if err != nil {
+		// What cannot be unpacked may be the wrong bytes: then that is the error.
+		if ferr := in.finish(ctx); ferr != nil {
+			return Layer{}, ferr
+		}
+		return Layer{}, err
+	}
+	if err := in.Commit(ctx); err != nil {
+		return Layer{}, err
+	}
+	return draft.commit(ctx, m)
+}
+
 func (s *Store) unpackLocked(ctx context.Context, u unpacking) (Layer, error) {
 	unlock, err := s.Lock(ctx, "unpack "+string(u.diffID)+" "+u.on)
 	if err != nil {

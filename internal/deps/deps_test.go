@@ -63,6 +63,7 @@ var rules = []rule{
 	{"registry/server/storage", vocabulary, "interfaces know no implementation"},
 	{"registry/server/storage/...", slices.Concat(helpers, vocabulary, []string{"content", "registry/server/storage/..."}), "implementations do not know each other, nor the handler"},
 	{"transfer", data, "prepares what leaves the store"},
+	{"transfer/download", data, "brings blobs into the store; knows registries by an interface"},
 	{"transfer/mirror", slices.Concat(helpers, vocabulary, []string{"content/...", "registry/remote"}), "copies between places; knows the store by an interface"},
 
 	{"lint/dockerfile", []string{"errs"}, "a file and the places in it"},

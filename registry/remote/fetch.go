@@ -21,15 +21,41 @@ func (r *Repository) Fetch(ctx context.Context, d image.Descriptor) (io.ReadClos
 	if err := image.CheckDescriptor(d); err != nil {
 		return nil, fmt.Errorf("fetch from %s: %w", r.ref.FamiliarName(), err)
 	}
-	ctx, cancel := context.WithCancelCause(r.host.scoped(ctx, r.ref.Path, "pull"))
-	dl := &download{r: r, d: d, ctx: ctx, cancel: cancel}
-	dl.stall = time.AfterFunc(r.host.o.StallTimeout, func() { cancel(errStalled) })
-	dl.stall.Stop()
-	if err := dl.connect(); err != nil {
-		cancel(nil)
+	dl, err := r.download(ctx, d, 0, d.Size)
+	if err != nil {
 		return nil, fmt.Errorf("fetch %s: %w", r.show(d.Digest.String()), err)
 	}
 	return content.Verify(dl, d), nil
+}
+
+// FetchRange opens n bytes of a blob from off on. Nothing verifies them; there are n
+// of them before io.EOF. A registry that does not give parts of blobs is
+// errs.ErrUnsupported.
+func (r *Repository) FetchRange(ctx context.Context, d image.Descriptor, off, n int64) (io.ReadCloser, error) {
+	if err := image.CheckDescriptor(d); err != nil {
+		return nil, fmt.Errorf("fetch from %s: %w", r.ref.FamiliarName(), err)
+	}
+	if off < 0 || n <= 0 || off > d.Size-n {
+		return nil, fmt.Errorf("fetch %s: bytes %d to %d of %d: %w", r.show(d.Digest.String()), off, off+n, d.Size, errs.ErrInvalid)
+	}
+	dl, err := r.download(ctx, d, off, off+n)
+	if err != nil {
+		return nil, fmt.Errorf("fetch %s: %w", r.show(d.Digest.String()), err)
+	}
+	return dl, nil
+}
+
+// download begins to read the bytes of a blob from start to before end.
+func (r *Repository) download(ctx context.Context, d image.Descriptor, start, end int64) (*download, error) {
+	ctx, cancel := context.WithCancelCause(r.host.scoped(ctx, r.ref.Path, "pull"))
+	dl := &download{r: r, d: d, ctx: ctx, cancel: cancel, n: start, end: end}
+	dl.stall = time.AfterFunc(r.host.o.StallTimeout, func() { cancel(errStalled) })
+	dl.stall.Stop()
+	if err := dl.connect(); err != nil {
+		dl.Close()
+		return nil, err
+	}
+	return dl, nil
 }
 
 var errStalled = errors.New("nothing came for too long")
@@ -43,14 +69,21 @@ type download struct {
 	stall  *time.Timer
 
 	body  io.ReadCloser
-	n     int64 // bytes given to the reader
+	n     int64 // where the reader is in the blob
+	end   int64 // where it stops
 	tries int   // in a row that brought nothing
 }
+
+// part says whether less than the blob is wanted: then one that gives all of it is no use.
+func (dl *download) part() bool { return dl.end < dl.d.Size }
 
 // connect asks for what is left.
 func (dl *download) connect() error {
 	header := accept()
-	if dl.n > 0 {
+	switch {
+	case dl.part():
+		header.Set("Range", fmt.Sprintf("bytes=%d-%d", dl.n, dl.end-1))
+	case dl.n > 0:
 		header.Set("Range", fmt.Sprintf("bytes=%d-", dl.n))
 	}
 	resp, err := dl.r.host.do(dl.ctx, http.MethodGet, dl.r.url(kind(dl.d), dl.d.Digest.String()), header, nil)
@@ -65,6 +98,9 @@ func (dl *download) connect() error {
 			return fmt.Errorf("registry sent range %q, asked from %d: %w", clean(resp.Header.Get("Content-Range")), dl.n, errs.ErrInvalid)
 		}
 		skip = dl.n - start
+	} else if dl.part() {
+		resp.Body.Close()
+		return fmt.Errorf("registry gives no parts of blobs: %w", errs.ErrUnsupported)
 	}
 	dl.body = resp.Body
 	if skip > 0 {
@@ -78,13 +114,19 @@ func (dl *download) connect() error {
 // Read gives bytes of the body, of the next one if this one breaks.
 func (dl *download) Read(p []byte) (int, error) {
 	for {
+		if dl.n >= dl.end && dl.part() {
+			return 0, io.EOF
+		}
+		if left := dl.end - dl.n; dl.part() && int64(len(p)) > left {
+			p = p[:left]
+		}
 		n, err := dl.watched().Read(p)
 		dl.n += int64(n)
 		if n > 0 {
 			dl.tries = 0
 		}
 		switch {
-		case err == nil, dl.n >= dl.d.Size && errors.Is(err, io.EOF):
+		case err == nil, dl.n >= dl.end && errors.Is(err, io.EOF):
 			return n, err
 		case n > 0:
 			return n, nil // the error comes again
