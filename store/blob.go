@@ -302,3 +302,54 @@ func (s *Store) blobPath(d digest.Digest) (string, error) {
 	hex := d.Encoded()
 	return s.path("blobs", string(d.Algorithm()), hex[:2], hex), nil
 }
+
+// A BlobWriter writes a blob whose digest is known only at its end.
+type BlobWriter struct {
+	store *Store
+	f     *os.File
+	sum   digest.Digester
+	n     int64
+}
+
+// NewBlob begins a blob. It is gone when the process dies before Commit.
+func (s *Store) NewBlob(ctx context.Context) (*BlobWriter, error) {
+	tmp, err := s.temp(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("new blob: %w", err)
+	}
+	f, err := os.CreateTemp(tmp, "blob-*")
+	if err != nil {
+		return nil, fmt.Errorf("new blob: %w", advise(err))
+	}
+	return &BlobWriter{store: s, f: f, sum: digest.SHA256.Digester()}, nil
+}
+
+// Write adds bytes.
+func (w *BlobWriter) Write(p []byte) (int, error) {
+	n, err := w.f.Write(p)
+	_, _ = w.sum.Hash().Write(p[:n])
+	w.n += int64(n)
+	return n, err
+}
+
+// Commit makes what was written a blob of the store and describes it.
+func (w *BlobWriter) Commit(ctx context.Context, mediaType string) (image.Descriptor, error) {
+	d := image.Descriptor{MediaType: mediaType, Digest: w.sum.Digest(), Size: w.n}
+	to, err := w.store.blobPath(d.Digest)
+	if err == nil {
+		err = w.store.publish(ctx, []string{pinBlob(d.Digest)}, func() error { return w.store.rename(w.f.Name(), to) })
+	}
+	if err != nil {
+		return d, fmt.Errorf("store blob %s: %w", d.Digest, advise(err))
+	}
+	return d, nil
+}
+
+// Close ends the writing. What was not committed is gone.
+func (w *BlobWriter) Close() error {
+	err := w.f.Close()
+	if rerr := os.Remove(w.f.Name()); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) && err == nil {
+		err = rerr
+	}
+	return err
+}

@@ -75,3 +75,30 @@ func TestReadBlobTooLarge(t *testing.T) {
 		t.Errorf("error %v, want ErrTooLarge", err)
 	}
 }
+
+// TestNewBlob writes a blob without knowing its digest.
+func TestNewBlob(t *testing.T) {
+	s := open(t, t.TempDir())
+	for _, commit := range []bool{false, true} {
+		w, err := s.NewBlob(t.Context())
+		must(t, err)
+		for _, part := range []string{"some", " ", "bytes"} {
+			_, err := w.Write([]byte(part))
+			must(t, err)
+		}
+		want := image.NewDescriptor(image.MediaTypeLayer, []byte("some bytes"))
+		if commit {
+			d, err := w.Commit(t.Context(), image.MediaTypeLayer)
+			must(t, err)
+			if d.Digest != want.Digest || d.Size != want.Size {
+				t.Errorf("it is %+v, want %+v", d, want)
+			}
+		}
+		must(t, w.Close())
+		if ok, err := s.Exists(t.Context(), want); ok != commit || err != nil {
+			t.Errorf("committed %v, there %v, %v", commit, ok, err)
+		}
+	}
+	must(t, s.Close())
+	empty(t, s, "tmp")
+}

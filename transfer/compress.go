@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strconv"
 
 	"github.com/opencontainers/go-digest"
@@ -170,8 +168,7 @@ func recall(ctx context.Context, st *store.Store, memo string) (image.Descriptor
 	return d, ok && err == nil
 }
 
-// write makes the compressed blob. Its digest is known only at the end, so it
-// goes through a temporary file.
+// write makes the compressed blob. Its digest is known only at the end.
 func write(ctx context.Context, st *store.Store, d image.Descriptor, want string, o Options) (image.Descriptor, error) {
 	var n image.Descriptor
 	rc, err := st.Fetch(ctx, d)
@@ -184,29 +181,15 @@ func write(ctx context.Context, st *store.Store, d image.Descriptor, want string
 		return n, err
 	}
 	defer in.Close()
-	dir, err := st.TempDir(ctx, "compress-")
+	w, err := st.NewBlob(ctx)
 	if err != nil {
 		return n, err
 	}
-	defer os.RemoveAll(dir)
-	f, err := os.Create(filepath.Join(dir, "layer"))
-	if err != nil {
+	defer w.Close()
+	if err := pack(w, in, o); err != nil {
 		return n, err
 	}
-	defer f.Close()
-	sum := digest.SHA256.Digester()
-	if err := pack(io.MultiWriter(f, sum.Hash()), in, o); err != nil {
-		return n, err
-	}
-	size, err := f.Seek(0, io.SeekCurrent)
-	if err != nil {
-		return n, err
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return n, err
-	}
-	n = image.Descriptor{MediaType: want, Digest: sum.Digest(), Size: size}
-	return n, st.Push(ctx, n, f)
+	return w.Commit(ctx, want)
 }
 
 func pack(w io.Writer, r io.Reader, o Options) error {
