@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"runtime"
+	"time"
 
 	"github.com/moby/buildkit/solver/errdefs"
 	"golang.org/x/sync/errgroup"
@@ -27,6 +28,11 @@ type Options struct {
 	// Registry opens the repository that a reference names; nil means that no
 	// registry can be reached.
 	Registry func(ref.Ref) (content.Store, error)
+	// Offline, when not nil, says why no server may be asked; "" is that it may.
+	Offline func() string
+	// TagTTL, when not nil, is how long a tag of a registry is believed to stand for
+	// what it stood for when it was last asked.
+	TagTTL func() time.Duration
 	// Parallel bounds the steps that run at once; 0 is a bound that only guards
 	// against running out of processes.
 	Parallel int

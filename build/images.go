@@ -140,7 +140,7 @@ func (m *images) find(ctx context.Context, name, layoutID string, want image.Pla
 		}
 		localErr = err
 	}
-	img, err := m.fromRegistry(ctx, rf, want)
+	img, err := m.fromRegistry(ctx, rf, want, pull)
 	switch {
 	case err == nil:
 		return img, nil
@@ -179,7 +179,7 @@ func (m *images) fromStore(ctx context.Context, rf ref.Ref, want image.Platform)
 	return img, nil
 }
 
-func (m *images) fromRegistry(ctx context.Context, rf ref.Ref, want image.Platform) (*baseImage, error) {
+func (m *images) fromRegistry(ctx context.Context, rf ref.Ref, want image.Platform, pull bool) (*baseImage, error) {
 	if m.s.b.o.Registry == nil {
 		return nil, fmt.Errorf("%s: %w: no registry can be reached", rf.Familiar(), errs.ErrNotFound)
 	}
@@ -187,11 +187,20 @@ func (m *images) fromRegistry(ctx context.Context, rf ref.Ref, want image.Platfo
 	if err != nil {
 		return nil, err
 	}
-	d, err := repo.Resolve(ctx, rf.Identifier())
-	if err != nil {
-		return nil, err
+	d, remembered := m.recallTag(rf, pull)
+	if !remembered {
+		if d, err = repo.Resolve(ctx, rf.Identifier()); err != nil {
+			return nil, err
+		}
+		m.rememberTag(rf, d)
 	}
-	img, err := m.load(ctx, repo, d, want)
+	img, err := m.load(ctx, keeping{repo, m.s.store}, d, want)
+	if err != nil && remembered && ctx.Err() == nil { // it may be gone by now
+		if d, err = repo.Resolve(ctx, rf.Identifier()); err == nil {
+			m.rememberTag(rf, d)
+			img, err = m.load(ctx, keeping{repo, m.s.store}, d, want)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

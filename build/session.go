@@ -70,7 +70,7 @@ func (b *Builder) newSession(r *Request) (*session, error) {
 		return nil, err
 	}
 	s.done = append(s.done, agents.close)
-	sources := &source.Client{CacheDir: filepath.Join(b.store.Root(), "sources"), Secrets: secrets, SSH: agents, Once: true, Log: b.o.Log}
+	sources := &source.Client{CacheDir: filepath.Join(b.store.Root(), "sources"), Secrets: secrets, SSH: agents, Once: true, Log: b.o.Log, Offline: b.o.Offline}
 	s.world = &op.World{
 		Store: b.store, Mounter: b.o.Mounter, Runner: b.o.Runner, Images: s.images, Sources: sources,
 		Locals:   map[string]*solve.Local{},

@@ -44,6 +44,8 @@ type Client struct {
 	// Once makes the client ask a server only once about each URL and each ref,
 	// so that all steps of the build it serves see the same answer.
 	Once bool
+	// Offline, when not nil, says why no server may be asked; "" is that it may.
+	Offline func() string
 	// Git is the git program. Empty means git from PATH.
 	Git string
 	// Log receives what is worth knowing afterwards. Nil discards.
@@ -53,6 +55,31 @@ type Client struct {
 
 	bodies memo[httpRecord]
 	refs   memo[GitResult]
+}
+
+// refuse is the error of asking a server where none may be asked.
+func (c *Client) refuse(url string) error {
+	if c.Offline == nil {
+		return nil
+	}
+	if why := c.Offline(); why != "" {
+		return fmt.Errorf("%s is not fetched: offline (%s): %w", url, why, errs.ErrUnsupported)
+	}
+	return nil
+}
+
+// guarded refuses requests where no server may be asked.
+type guarded struct {
+	client *Client
+	next   http.RoundTripper
+}
+
+// RoundTrip sends the request, or refuses.
+func (g guarded) RoundTrip(req *http.Request) (*http.Response, error) {
+	if err := g.client.refuse(req.URL.Redacted()); err != nil {
+		return nil, err
+	}
+	return g.next.RoundTrip(req)
 }
 
 func (c *Client) log() *slog.Logger {

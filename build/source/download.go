@@ -182,6 +182,10 @@ func (d download) http() *http.Client {
 	if d.client.HTTP != nil {
 		hc = *d.client.HTTP
 	}
+	if hc.Transport == nil {
+		hc.Transport = http.DefaultTransport
+	}
+	hc.Transport = guarded{d.client, hc.Transport}
 	inner := hc.CheckRedirect
 	hc.CheckRedirect = func(req *http.Request, via []*http.Request) error {
 		if via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {

@@ -19,6 +19,11 @@ import (
 // credentials. The cleanup removes the file of known hosts.
 func (c *Client) authorize(ctx context.Context, s gitSpec) (g gitRunner, cleanup func(), err error) {
 	g = gitRunner{program: c.Git}
+	if s.remote.http() || s.remote.scheme == gitutil.SSHProtocol || s.remote.scheme == gitutil.GitProtocol {
+		if err := c.refuse("git repository " + s.remote.repository()); err != nil {
+			return g, nil, err
+		}
+	}
 	if s.remote.http() {
 		if g.headers, err = c.gitHeaders(ctx, s); err != nil {
 			return g, nil, err

@@ -24,6 +24,7 @@ type app struct {
 	configDir string // --config
 	debug     bool   // --debug
 	durable   bool   // --durable
+	hosts     hostsConfig
 
 	eng       *engine.Engine
 	collector *engine.Collector // with eng

@@ -18,6 +18,8 @@ func (a *app) builder() (*build.Builder, error) {
 		Runner:   a.sandbox(),
 		Mounter:  newMounter(e.Store()),
 		Registry: func(r ref.Ref) (content.Store, error) { return e.Registry().Repository(r), nil },
+		Offline:  func() string { why, _ := a.hosts.Offline(); return why },
+		TagTTL:   a.hosts.tagTTL,
 		Version:  version,
 	}), nil
 }

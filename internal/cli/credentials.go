@@ -16,7 +16,7 @@ import (
 func (a *app) registry() *remote.Client { return remote.New(a.registryOptions()) }
 
 func (a *app) registryOptions() remote.Options {
-	return remote.Options{UserAgent: userAgent(), Credential: a.credential}
+	return remote.Options{UserAgent: userAgent(), Credential: a.credential, Hosts: &a.hosts}
 }
 
 // credential finds what docker's config, or a helper it names, has for a host.

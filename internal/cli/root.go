@@ -38,7 +38,7 @@ func newRootCmd(a *app, name string) *cobra.Command {
 		&cobra.Group{ID: groupOther, Title: "Commands:"},
 	)
 	addGroup(root, groupCommon, newRunCmd(a), newBuildCmd(a))
-	addGroup(root, groupManage, newImageCmd(a), newBuilderCmd(a), newBuildsCmd(a), newContextCmd(a), newBuildxCmd(a), newSystemCmd(a), newRegistryCmd(a), newManifestCmd(a))
+	addGroup(root, groupManage, newImageCmd(a), newBuilderCmd(a), newBuildsCmd(a), newContextCmd(a), newBuildxCmd(a), newSystemCmd(a), newRegistryCmd(a), newManifestCmd(a), newConfigCmd(a))
 	addImageTwins(a, root)
 	addGroup(root, groupCommon, newLoginCmd(a), newLogoutCmd(a), newVersionCmd(a), newInfoCmd(a), newDoctorCmd(a))
 	addGroup(root, groupOther, newCompletionCmd(a), newWhyCmd(a), newLintCmd(a), newCopyCmd(a), newSyncCmd(a), newTagsCmd(a), newDigestCmd(a), newReferrersCmd(a), newSearchCmd(a), newImagetoolsCmd(a))
@@ -59,6 +59,7 @@ func addGlobalFlags(a *app, root *cobra.Command) {
 	p.StringVar(&a.root, "root", defaultRoot(), "directory of the store (MICA_ROOT)")
 	p.StringVar(&a.configDir, "config", defaultConfigDir(), "directory of docker's config.json (DOCKER_CONFIG)")
 	p.BoolVar(&a.durable, "durable", defaultDurable(), "make what is stored survive power loss (MICA_DURABLE)")
+	p.BoolVar(&a.hosts.offline, "offline", defaultOffline(), "ask no registry and no other server (MICA_OFFLINE)")
 	p.BoolVarP(&a.debug, "debug", "D", false, "print more where something goes wrong")
 
 	f := root.Flags()

@@ -59,6 +59,7 @@ var rules = []rule{
 	{"store", slices.Concat(helpers, vocabulary, []string{"content", "layer"}), "keeps bytes; does not run, fetch or build"},
 	{"sandbox/...", slices.Concat(helpers, []string{"errs", "sandbox/..."}), "runs a process in a directory; knows nothing of images"},
 	{"registry/remote", slices.Concat(helpers, vocabulary, []string{"content", "registry/remote/..."}), "a client knows no store"},
+	{"registry/hosts", []string{"errs", "ref", "registry/remote"}, "reads files for the client"},
 	{"registry/server", slices.Concat(helpers, vocabulary, []string{"content/...", "registry/server/..."}), "a handler over content"},
 	{"registry/server/storage", vocabulary, "interfaces know no implementation"},
 	{"registry/server/storage/...", slices.Concat(helpers, vocabulary, []string{"content", "registry/server/storage/..."}), "implementations do not know each other, nor the handler"},

@@ -56,26 +56,56 @@ func readCerts(dir string, entries []fs.DirEntry) (certs, error) {
 		path := filepath.Join(dir, e.Name())
 		switch filepath.Ext(e.Name()) {
 		case ".crt":
-			pem, err := os.ReadFile(path)
-			if err != nil {
-				return c, fmt.Errorf("certificates: %w", err)
-			}
-			if c.roots == nil {
-				if c.roots, err = x509.SystemCertPool(); err != nil {
-					c.roots = x509.NewCertPool()
-				}
-			}
-			if !c.roots.AppendCertsFromPEM(pem) {
-				return c, fmt.Errorf("certificates: %s has none: %w", path, errs.ErrInvalid)
+			if err := c.addRoots(path); err != nil {
+				return c, err
 			}
 		case ".cert":
-			key := strings.TrimSuffix(path, ".cert") + ".key"
-			pair, err := tls.LoadX509KeyPair(path, key)
-			if err != nil {
-				return c, fmt.Errorf("client certificate %s with key %s: %w", path, key, err)
+			if err := c.addClient(path, strings.TrimSuffix(path, ".cert")+".key"); err != nil {
+				return c, err
 			}
-			c.client = append(c.client, pair)
 		}
 	}
 	return c, nil
+}
+
+// add reads the files that settings name.
+func (c *certs) add(set Host) error {
+	if set.CA != "" {
+		if err := c.addRoots(set.CA); err != nil {
+			return err
+		}
+	}
+	if set.ClientCert == "" {
+		return nil
+	}
+	key := set.ClientKey
+	if key == "" {
+		key = set.ClientCert // both may be in one file
+	}
+	return c.addClient(set.ClientCert, key)
+}
+
+func (c *certs) addRoots(path string) error {
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("certificates: %w", err)
+	}
+	if c.roots == nil {
+		if c.roots, err = x509.SystemCertPool(); err != nil {
+			c.roots = x509.NewCertPool()
+		}
+	}
+	if !c.roots.AppendCertsFromPEM(pem) {
+		return fmt.Errorf("certificates: %s has none: %w", path, errs.ErrInvalid)
+	}
+	return nil
+}
+
+func (c *certs) addClient(cert, key string) error {
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return fmt.Errorf("client certificate %s with key %s: %w", cert, key, err)
+	}
+	c.client = append(c.client, pair)
+	return nil
 }

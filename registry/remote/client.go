@@ -34,6 +34,8 @@ type Options struct {
 	// (authorities) and *.cert with *.key (client certificates).
 	// nil means /etc/docker/certs.d; an empty slice means none.
 	CertsDirs []string
+	// Hosts says what is special about registries, such as mirrors; nil is nothing.
+	Hosts Hosts
 	// Retries is how often a failed request is repeated; 0 means 4, less than 0 never.
 	Retries int
 	// RetryDelay is the wait before the first repetition, doubled each time;
@@ -84,7 +86,7 @@ func setDefault(d *time.Duration, v time.Duration) {
 
 // Repository is the repository that r names. Tag and digest of r are not looked at.
 func (c *Client) Repository(r ref.Ref) *Repository {
-	return &Repository{host: c.host(r.Domain), ref: ref.Ref{Domain: r.Domain, Path: r.Path}}
+	return &Repository{client: c, host: c.host(r.Domain), ref: ref.Ref{Domain: r.Domain, Path: r.Path}}
 }
 
 // Ping checks that host ("docker.io", "localhost:5000") is a registry and lets

@@ -15,9 +15,8 @@ import (
 	"github.com/mica-build/mica/image"
 )
 
-// Fetch opens a blob or manifest. When the connection breaks, or stalls, the
-// reader asks for the rest.
-func (r *Repository) Fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser, error) {
+// fetch opens a blob or manifest of this registry.
+func (r *Repository) fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser, error) {
 	if err := image.CheckDescriptor(d); err != nil {
 		return nil, fmt.Errorf("fetch from %s: %w", r.ref.FamiliarName(), err)
 	}
@@ -28,10 +27,8 @@ func (r *Repository) Fetch(ctx context.Context, d image.Descriptor) (io.ReadClos
 	return content.Verify(dl, d), nil
 }
 
-// FetchRange opens n bytes of a blob from off on. Nothing verifies them; there are n
-// of them before io.EOF. A registry that does not give parts of blobs is
-// errs.ErrUnsupported.
-func (r *Repository) FetchRange(ctx context.Context, d image.Descriptor, off, n int64) (io.ReadCloser, error) {
+// fetchRange opens part of a blob of this registry.
+func (r *Repository) fetchRange(ctx context.Context, d image.Descriptor, off, n int64) (io.ReadCloser, error) {
 	if err := image.CheckDescriptor(d); err != nil {
 		return nil, fmt.Errorf("fetch from %s: %w", r.ref.FamiliarName(), err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"oras.land/oras-go/v2/registry/remote/auth"
 
+	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/ref"
 )
 
@@ -25,6 +26,8 @@ type host struct {
 	name string // as references say it
 	addr string // as URLs say it
 	o    Options
+
+	unreachable downtime
 
 	mu     sync.Mutex
 	ready  bool
@@ -50,8 +53,15 @@ func (h *host) open(ctx context.Context) error {
 	if h.ready {
 		return nil
 	}
-	insecure := h.insecure()
+	set, err := h.settings()
+	if err != nil {
+		return err
+	}
+	insecure := set.Insecure || h.insecure()
 	certs, err := loadCerts(h.o.CertsDirs, h.addr, h.name)
+	if err == nil {
+		err = certs.add(set)
+	}
 	if err != nil {
 		return err
 	}
@@ -68,6 +78,25 @@ func (h *host) open(ctx context.Context) error {
 	}
 	h.ready = true
 	return nil
+}
+
+// settings are what Options.Hosts says of the host, which may be blocked, or not to
+// be asked at all.
+func (h *host) settings() (Host, error) {
+	if h.o.Hosts == nil {
+		return Host{}, nil
+	}
+	if why, offline := h.o.Hosts.Offline(); offline {
+		return Host{}, fmt.Errorf("registry %s is not asked: %w (%s)", h.name, ErrOffline, why)
+	}
+	set, err := h.o.Hosts.Host(h.name)
+	if err != nil {
+		return set, err
+	}
+	if set.Blocked {
+		return set, fmt.Errorf("registry %s is blocked by the configuration: %w", h.name, errs.ErrUnauthorized)
+	}
+	return set, nil
 }
 
 // schemeTimeout bounds each question that findScheme asks.

@@ -43,14 +43,20 @@ type Repository struct {
 	chunked bool                     // a whole blob was refused
 
 	referring sync.Mutex // one change of a fallback index after another
+
+	client      *Client // of a repository that may have mirrors
+	ns          string  // of one that is a mirror
+	mirrorsOnce sync.Once
+	mirrorList  []mirrored
+	mirrorsErr  error
+	distrusted  map[digest.Digest]bool // asked for here, not at mirrors
 }
 
 // Ref names the repository; it has neither tag nor digest.
 func (r *Repository) Ref() ref.Ref { return r.ref }
 
-// Resolve asks the registry what a tag or digest stands for.
-func (r *Repository) Resolve(ctx context.Context, name string) (image.Descriptor, error) {
-	name = r.identifier(name)
+// resolve asks this registry.
+func (r *Repository) resolve(ctx context.Context, name string) (image.Descriptor, error) {
 	ctx = r.host.scoped(ctx, r.ref.Path, "pull")
 	d, err := r.head(ctx, name)
 	if err != nil {
@@ -124,7 +130,7 @@ func (r *Repository) Exists(ctx context.Context, d image.Descriptor) (bool, erro
 
 // url is that of a blob or manifest.
 func (r *Repository) url(kind, name string) *url.URL {
-	return &url.URL{Path: "/v2/" + r.ref.Path + "/" + kind + "/" + name}
+	return &url.URL{Path: "/v2/" + r.ref.Path + "/" + kind + "/" + name, RawQuery: r.query()}
 }
 
 // identifier is the tag or digest in name.

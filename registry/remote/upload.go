@@ -24,7 +24,7 @@ func (r *Repository) pushBlob(ctx context.Context, d image.Descriptor, rd io.Rea
 	seeker, _ := rd.(io.Seeker)
 	for try := 0; ; try++ {
 		err := r.upload(ctx, d, rd)
-		var broken *brokenUpload
+		var broken *temporaryError
 		if err == nil || !errors.As(err, &broken) || ctx.Err() != nil {
 			return err
 		}
@@ -41,12 +41,12 @@ func (r *Repository) pushBlob(ctx context.Context, d image.Descriptor, rd io.Rea
 	}
 }
 
-// A brokenUpload is worth another attempt with the blob from its beginning.
-type brokenUpload struct{ err error }
+// A temporaryError is worth another attempt with the blob from its beginning.
+type temporaryError struct{ err error }
 
-func (e *brokenUpload) Error() string   { return e.err.Error() }
-func (e *brokenUpload) Unwrap() error   { return e.err }
-func (e *brokenUpload) Temporary() bool { return true }
+func (e *temporaryError) Error() string   { return e.err.Error() }
+func (e *temporaryError) Unwrap() error   { return e.err }
+func (e *temporaryError) Temporary() bool { return true }
 
 // upload sends a blob once.
 func (r *Repository) upload(ctx context.Context, d image.Descriptor, rd io.Reader) error {
@@ -86,11 +86,11 @@ func (r *Repository) sendWhole(ctx context.Context, at *url.URL, d image.Descrip
 		return srcErr // the source's fault, not the registry's
 	case errors.As(err, &refused):
 		if refused.Temporary() || refused.Status == http.StatusRequestEntityTooLarge || refused.Status == http.StatusUnauthorized {
-			return &brokenUpload{err}
+			return &temporaryError{err}
 		}
 		return err
 	case ctx.Err() == nil:
-		return &brokenUpload{err}
+		return &temporaryError{err}
 	}
 	return err
 }
@@ -148,7 +148,7 @@ func (r *Repository) sendChunk(ctx context.Context, at *url.URL, offset int64, c
 			return nil, errors.Join(err, qerr)
 		}
 		if have < offset || have > end {
-			return nil, &brokenUpload{fmt.Errorf("registry has %d bytes, %d were sent: %w", have, offset, err)}
+			return nil, &temporaryError{fmt.Errorf("registry has %d bytes, %d were sent: %w", have, offset, err)}
 		}
 		at, offset = next, have
 		if offset == end {

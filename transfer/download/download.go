@@ -43,6 +43,9 @@ type Downloader struct {
 	src   Source
 	tell  func(content.Event)
 	conns *semaphore.Weighted
+
+	mu         sync.Mutex
+	distrusted map[digest.Digest]bool // blobs whose bytes were wrong once
 }
 
 // New makes a downloader. tell hears of every blob; it may be called concurrently.
@@ -103,11 +106,31 @@ func (w *Downloader) blob(ctx context.Context, d image.Descriptor, use func(*sto
 		fresh := isWhole(in.Missing(), d)
 		err = w.receive(ctx, in, d, use)
 		in.Close()
-		if fresh || !errors.Is(err, errs.ErrDigest) {
+		if !errors.Is(err, errs.ErrDigest) || fresh && !w.distrust(d) {
 			return false, err
 		}
-		// What an earlier process left was wrong, as after a loss of power: once more.
+		// What an earlier process left was wrong, as after a loss of power, or a mirror
+		// gave the wrong bytes: once more.
 	}
+}
+
+// distrust makes the source ask no mirror for d. It says whether that is news.
+func (w *Downloader) distrust(d image.Descriptor) bool {
+	t, ok := w.src.(interface{ Distrust(digest.Digest) })
+	if !ok {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.distrusted[d.Digest] {
+		return false
+	}
+	if w.distrusted == nil {
+		w.distrusted = map[digest.Digest]bool{}
+	}
+	w.distrusted[d.Digest] = true
+	t.Distrust(d.Digest)
+	return true
 }
 
 // isWhole says whether all of d is missing.
