@@ -4,12 +4,15 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/internal/atomicfile"
+	"github.com/mica-build/mica/internal/fault"
 )
 
 // State reads a small file of this store for a caller's own use (stat indexes,
@@ -50,4 +53,15 @@ func (s *Store) replace(ctx context.Context, path string, data []byte) error {
 		err = s.sync() // also of directories that were made for it
 	}
 	return err
+}
+
+// DeleteState removes the state file name; there being none is no error.
+func (s *Store) DeleteState(name string) error {
+	if !filepath.IsLocal(name) {
+		return fmt.Errorf("delete state %q: %w", name, errs.ErrInvalid)
+	}
+	if err := fault.Remove(s.path("state", name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("delete state %s: %w", name, advise(err))
+	}
+	return nil
 }

@@ -35,14 +35,19 @@ func collectLate() {
 }
 
 // untilSignal gives a context that the first SIGINT or SIGTERM cancels, so that
-// everything is cleaned up; the second one ends the process at once.
+// everything is cleaned up; the second one ends the process at once. Those that a
+// command in the foreground takes are not counted.
 func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
-	ctx, cancel := context.WithCancelCause(parent)
+	gate := &cli.SignalGate{}
+	ctx, cancel := context.WithCancelCause(cli.WithSignalGate(parent, gate))
 	c := make(chan os.Signal, 2)
 	signal.Notify(c, syscall.SIGINT, syscall.SIGTERM)
 	go func() {
 		for {
 			s := (<-c).(syscall.Signal)
+			if gate.Taken() {
+				continue // a command's in the foreground
+			}
 			if ctx.Err() != nil {
 				os.Exit(128 + int(s))
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -78,6 +79,31 @@ func (f failures) err() error {
 		return nil
 	}
 	return f
+}
+
+// A SignalGate says who is meant by the signals that the program gets: the program,
+// which they end, or a command that it runs in the foreground.
+type SignalGate struct{ taken atomic.Int32 }
+
+// Taken says that signals are a command's.
+func (g *SignalGate) Taken() bool { return g.taken.Load() > 0 }
+
+// signalGateKey finds the gate in a context.
+type signalGateKey struct{}
+
+// WithSignalGate gives the gate to whom the context is given.
+func WithSignalGate(ctx context.Context, g *SignalGate) context.Context {
+	return context.WithValue(ctx, signalGateKey{}, g)
+}
+
+// takeSignals makes signals a command's until giveBack is called.
+func takeSignals(ctx context.Context) (giveBack func()) {
+	g, ok := ctx.Value(signalGateKey{}).(*SignalGate)
+	if !ok {
+		return func() {}
+	}
+	g.taken.Add(1)
+	return func() { g.taken.Add(-1) }
 }
 
 // A SignalError is the cause of a context that a signal cancelled.

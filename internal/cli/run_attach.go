@@ -21,12 +21,19 @@ var forwarded = []os.Signal{
 // attach runs s with the user's terminal and signals connected to it. With
 // signals, those mica gets go to the command, which alone decides what they mean.
 func attach(ctx context.Context, r *sandbox.Runner, s *sandbox.Spec, signals bool) error {
+	var caught chan os.Signal
+	if signals { // before the command can say that it is ready for them
+		caught = make(chan os.Signal, 16)
+		signal.Notify(caught, forwarded...)
+		defer signal.Stop(caught)
+		defer takeSignals(ctx)()
+	}
 	p, err := r.Start(ctx, s)
 	if err != nil {
 		return err
 	}
 	if signals {
-		defer forwardSignals(p)()
+		defer forwardSignals(p, caught)()
 	}
 	if s.Terminal {
 		restore, err := connectTerminal(p, s)
@@ -40,24 +47,20 @@ func attach(ctx context.Context, r *sandbox.Runner, s *sandbox.Spec, signals boo
 	return p.Wait()
 }
 
-// forwardSignals passes signals on until stop is called. Nothing else in this
-// program hears of them in the meantime.
-func forwardSignals(p *sandbox.Process) (stop func()) {
-	c := make(chan os.Signal, 16)
-	signal.Reset(forwarded...)
-	signal.Notify(c, forwarded...)
+// forwardSignals passes signals on until stop is called.
+func forwardSignals(p *sandbox.Process, caught <-chan os.Signal) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		for {
 			select {
-			case s := <-c:
+			case s := <-caught:
 				_ = p.Signal(s) // it may just have ended
 			case <-done:
 				return
 			}
 		}
 	}()
-	return func() { signal.Stop(c); close(done) }
+	return func() { close(done) }
 }
 
 // connectTerminal puts the user's terminal into raw mode, so that each key goes

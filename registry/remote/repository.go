@@ -41,6 +41,8 @@ type Repository struct {
 	mu      sync.Mutex
 	recent  map[digest.Digest][]byte // manifests pushed just now, for Tag
 	chunked bool                     // a whole blob was refused
+	whole   bool                     // chunks were refused
+	uploads Uploads                  // nil: an upload that broke begins again
 
 	referring sync.Mutex // one change of a fallback index after another
 

@@ -50,6 +50,9 @@ func (e *temporaryError) Temporary() bool { return true }
 
 // upload sends a blob once.
 func (r *Repository) upload(ctx context.Context, d image.Descriptor, rd io.Reader) error {
+	if r.keeps(d) {
+		return r.uploadKept(ctx, d, rd)
+	}
 	resp, err := r.host.do(ctx, http.MethodPost, r.url("blobs", "uploads/"), nil, nil)
 	if err != nil {
 		return err
@@ -61,7 +64,7 @@ func (r *Repository) upload(ctx context.Context, d image.Descriptor, rd io.Reade
 	}
 	src := content.Verified(rd, d)
 	if size := r.chunkSize(resp); size > 0 && size < d.Size {
-		err = r.sendChunks(ctx, at, d, src, size)
+		err = r.sendChunks(ctx, at, d, src, chunks{size: size})
 	} else {
 		err = r.sendWhole(ctx, at, d, src)
 	}
@@ -95,12 +98,19 @@ func (r *Repository) sendWhole(ctx context.Context, at *url.URL, d image.Descrip
 	return err
 }
 
+// chunks say how sendChunks sends.
+type chunks struct {
+	size int64
+	sent int64          // what the registry has already
+	keep func(*url.URL) // nil, or told after each chunk where the upload goes on
+}
+
 // sendChunks is PATCH for each chunk and PUT at the end.
-func (r *Repository) sendChunks(ctx context.Context, at *url.URL, d image.Descriptor, src io.Reader, size int64) error {
-	buf := make([]byte, size)
-	var sent int64
+func (r *Repository) sendChunks(ctx context.Context, at *url.URL, d image.Descriptor, src io.Reader, c chunks) error {
+	buf := make([]byte, c.size)
+	sent := c.sent
 	for sent < d.Size {
-		n, err := io.ReadFull(src, buf[:min(size, d.Size-sent)])
+		n, err := io.ReadFull(src, buf[:min(c.size, d.Size-sent)])
 		if err != nil {
 			return err
 		}
@@ -108,6 +118,9 @@ func (r *Repository) sendChunks(ctx context.Context, at *url.URL, d image.Descri
 			return err
 		}
 		sent += int64(n)
+		if c.keep != nil {
+			c.keep(at)
+		}
 	}
 	// The verdict on the digest comes with the end of the stream.
 	if _, err := src.Read(buf[:1]); !errors.Is(err, io.EOF) {
