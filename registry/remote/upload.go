@@ -237,7 +237,7 @@ func (r *Repository) location(resp *http.Response) (*url.URL, error) {
 func (r *Repository) chunkSize(resp *http.Response) int64 {
 	size := r.host.o.ChunkSize
 	r.mu.Lock()
-	if size <= 0 && r.chunked {
+	if size <= 0 && r.chunked && !r.whole {
 		size = defaultChunk
 	}
 	r.mu.Unlock()
