@@ -87,6 +87,22 @@ func (a *app) transferDisplay(mode string, quiet bool) (*transfer.Display, error
 	return transfer.New(a.stderr, m, terminalWidth(a.stderr)), nil
 }
 
+// bars are for pull and push, which have docker's lines where there is no terminal:
+// nil says that those are wanted.
+func (a *app) bars(mode string, quiet bool) (*transfer.Display, error) {
+	m, err := transfer.ParseMode(mode, isTerminal(a.stdout) && isTerminal(a.stderr))
+	if err != nil {
+		return nil, fmt.Errorf("--progress: %w", err)
+	}
+	if quiet && m != transfer.JSON {
+		m = transfer.None
+	}
+	if m == transfer.Plain {
+		return nil, nil
+	}
+	return transfer.New(a.stderr, m, terminalWidth(a.stderr)), nil
+}
+
 // showEvent makes what content tells into what a display shows.
 func showEvent(d *transfer.Display) func(content.Event) {
 	return func(e content.Event) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/mica-build/mica/content"
 	"github.com/mica-build/mica/engine"
+	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/image"
 	"github.com/mica-build/mica/internal/ui/format"
 	"github.com/mica-build/mica/ref"
@@ -21,6 +22,8 @@ type pullOptions struct {
 	platform string
 	quiet    bool
 	all      bool
+	policy   string
+	progress string
 }
 
 func newPullCmd(a *app) *cobra.Command {
@@ -39,10 +42,16 @@ func newPullCmd(a *app) *cobra.Command {
 	cmd.Flags().BoolVarP(&o.all, "all-tags", "a", false, "pull all tags of the repository")
 	cmd.Flags().StringVar(&o.platform, "platform", "", "platform to pull of an image for several")
 	cmd.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "only print the image's name")
+	cmd.Flags().StringVar(&o.policy, "policy", "always", `when to ask the registry: "always", "missing" or "never"`)
+	cmd.Flags().StringVar(&o.progress, "progress", "auto", `"auto", "tty", "plain" or "json" (events on standard error)`)
 	return cmd
 }
 
 func runPull(ctx context.Context, a *app, o pullOptions, name string) error {
+	ask, err := pullWanted(ctx, a, o, name)
+	if err != nil || !ask {
+		return err
+	}
 	p, err := pullOne(ctx, a, o, name)
 	if err != nil {
 		return err
@@ -52,6 +61,46 @@ func runPull(ctx context.Context, a *app, o pullOptions, name string) error {
 	}
 	fmt.Fprintln(a.stdout, p.Ref.String())
 	return nil
+}
+
+// pullWanted says whether --policy lets the registry be asked. An image that is here
+// already, and good enough, is told of as pull does.
+func pullWanted(ctx context.Context, a *app, o pullOptions, name string) (bool, error) {
+	switch o.policy {
+	case "always":
+		return true, nil
+	case "missing", "never":
+	default:
+		return false, fmt.Errorf("--policy %q: %w: it is always, missing or never", o.policy, errs.ErrInvalid)
+	}
+	r, err := ref.Parse(name)
+	if err != nil {
+		return false, err
+	}
+	e, err := a.engine()
+	if err != nil {
+		return false, err
+	}
+	var platform *image.Platform
+	if o.platform != "" {
+		p, err := parsePlatforms([]string{o.platform})
+		if err != nil {
+			return false, err
+		}
+		platform = &p[0]
+	}
+	_, err = e.ImageFor(ctx, r.String(), platform)
+	switch {
+	case err == nil:
+		if !o.quiet {
+			fmt.Fprintln(a.stdout, "Status: "+pullStatus(false)+r.Familiar())
+		}
+		fmt.Fprintln(a.stdout, r.String())
+		return false, nil
+	case o.policy == "never":
+		return false, withHint(err, "With --policy never nothing is pulled. Pull it, or load it from an archive.")
+	}
+	return true, nil
 }
 
 // runPullAll pulls every tag that the registry has of a repository.
@@ -110,8 +159,24 @@ func pullOne(ctx context.Context, a *app, o pullOptions, name string) (engine.Pu
 		}
 		lines.title = pullTitle(r)
 	}
+	display, err := a.bars(o.progress, o.quiet)
+	if err != nil {
+		return engine.Pulled{}, err
+	}
 	eo.Progress = lines.pull
+	if display != nil {
+		fmt.Fprintln(lines.w, lines.title)
+		event := showEvent(display)
+		eo.Progress = func(ev engine.PullEvent) {
+			if !ev.Unpacked {
+				event(ev.Event)
+			}
+		}
+	}
 	p, err := e.Pull(ctx, name, eo)
+	if display != nil {
+		display.Close()
+	}
 	if err != nil {
 		return p, err
 	}

@@ -20,6 +20,7 @@ type pushOptions struct {
 	compression string
 	level       int
 	force       bool
+	progress    string
 }
 
 func newPushCmd(a *app) *cobra.Command {
@@ -36,6 +37,7 @@ func newPushCmd(a *app) *cobra.Command {
 	cmd.Flags().BoolVarP(&o.all, "all-tags", "a", false, "push all tags of the repository")
 	cmd.Flags().StringVar(&o.platform, "platform", "", "platform to push of an image for several")
 	cmd.Flags().BoolVarP(&o.quiet, "quiet", "q", false, "only print the image's name")
+	cmd.Flags().StringVar(&o.progress, "progress", "auto", `"auto", "tty", "plain" or "json" (events on standard error)`)
 	cmd.Flags().StringVar(&o.compression, "compression", "gzip", `what layers made here become: "gzip", "zstd" or "uncompressed"`)
 	cmd.Flags().IntVar(&o.level, "compression-level", 0, "the compressor's level; 0 is its default")
 	cmd.Flags().BoolVar(&o.force, "force-compression", false, "compress layers anew that are compressed otherwise")
@@ -84,8 +86,18 @@ func runPush(ctx context.Context, a *app, o pushOptions, name string) error {
 		fmt.Fprintf(w, "The push refers to repository [%s]\n", r.Name())
 	}
 	for _, n := range names {
+		display, err := a.bars(o.progress, o.quiet)
+		if err != nil {
+			return err
+		}
 		eo.Progress = (&layerLines{w: w}).push
+		if display != nil {
+			eo.Progress = showEvent(display)
+		}
 		p, err := e.Push(ctx, n, eo)
+		if display != nil {
+			display.Close()
+		}
 		if err != nil {
 			return err
 		}
