@@ -77,7 +77,7 @@ func TestRunTakesTurns(t *testing.T) {
 	w := workload{name: "w", warm: true, edit: func(string, int) error {
 		return os.WriteFile(log+".edited", nil, 0o600)
 	}}
-	times, err := w.run(context.Background(), t.TempDir(), []tool{fake("a"), fake("b")}, 2)
+	times, err := w.run(context.Background(), t.TempDir(), []tool{fake("a"), fake("b")}, 2, func(tool, error) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,5 +90,31 @@ func TestRunTakesTurns(t *testing.T) {
 	}
 	if _, err := os.Stat(log + ".edited"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestRunLeavesOut checks that a peer that fails does not stop the others, and mica does.
+func TestRunLeavesOut(t *testing.T) {
+	fake := func(name, command string) tool {
+		return tool{name: name, build: func(string, string, bool) []string { return []string{"sh", "-c", command} }}
+	}
+	good, bad := fake("good", "true"), fake("bad", "echo trouble; false")
+	var left []string
+	failed := func(t tool, err error) { left = append(left, t.name+" "+err.Error()) }
+	for _, w := range []workload{{name: "cold"}, {name: "warm", warm: true}} {
+		left = nil
+		got, err := w.run(t.Context(), t.TempDir(), []tool{good, bad, good}, 2, failed)
+		if err != nil || len(got[0]) != 2 || len(got[1]) != 0 || len(got[2]) != 2 {
+			t.Errorf("%s: %v, %v", w.name, got, err)
+		}
+		if len(left) != 1 || !strings.Contains(left[0], "trouble") {
+			t.Errorf("%s: left out %q", w.name, left)
+		}
+		if got[0][0].peak <= 0 || got[0][0].seconds <= 0 {
+			t.Errorf("%s: took %+v", w.name, got[0][0])
+		}
+		if _, err := w.run(t.Context(), t.TempDir(), []tool{bad, good}, 1, failed); err == nil {
+			t.Errorf("%s: mica fails, and there is no error", w.name)
+		}
 	}
 }

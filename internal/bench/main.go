@@ -114,17 +114,18 @@ func (o *options) measure(ctx context.Context, dir string, list []workload, tool
 		return err
 	}
 	defer removeImages(tools, list)
-	fmt.Printf("%-12s %-10s %9s %9s %7s\n", "WORKLOAD", "TOOL", "MEDIAN s", "LEAST s", "RATIO")
+	fmt.Printf("%-12s %-10s %9s %9s %7s %8s\n", "WORKLOAD", "TOOL", "MEDIAN s", "LEAST s", "RATIO", "PEAK MiB")
+	failed := func(t tool, err error) { fmt.Fprintf(os.Stderr, "bench: %s is left out: %v\n", t.name, err) }
 	for _, w := range list {
 		in := filepath.Join(dir, w.name)
 		if err := w.prepare(in, base, o.sizes); err != nil {
 			return fmt.Errorf("%s: make input: %w", w.name, err)
 		}
-		times, err := w.run(ctx, in, tools, o.n)
+		results, err := w.run(ctx, in, tools, o.n, failed)
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
-		printTimes(w.name, tools, times)
+		printTimes(w.name, tools, results)
 		if err := os.RemoveAll(in); err != nil {
 			return err
 		}

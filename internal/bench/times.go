@@ -35,11 +35,21 @@ func ratios(times [][]float64) []float64 {
 	return out
 }
 
-func printTimes(workload string, tools []tool, times [][]float64) {
+func printTimes(workload string, tools []tool, results [][]result) {
+	times := make([][]float64, len(results))
+	for i, list := range results {
+		for _, r := range list {
+			times[i] = append(times[i], r.seconds)
+		}
+	}
 	for i, ratio := range ratios(times) {
 		if len(times[i]) == 0 {
 			continue
 		}
-		fmt.Printf("%-12s %-10s %9.3f %9.3f %6.2fx\n", workload, tools[i].name, median(times[i]), slices.Min(times[i]), ratio)
+		peak := int64(0)
+		for _, r := range results[i] {
+			peak = max(peak, r.peak)
+		}
+		fmt.Printf("%-12s %-10s %9.3f %9.3f %6.2fx %8d\n", workload, tools[i].name, median(times[i]), slices.Min(times[i]), ratio, peak>>20)
 	}
 }

@@ -7,12 +7,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
+	"time"
 )
 
 // A tool builds Dockerfiles and perhaps runs images.
 type tool struct {
-	name string
-	env  []string
+	name   string
+	env    []string
+	daemon string // the process that does the work, "" if it is the command itself
 	// build and run give command lines; run is nil where the tool has none.
 	build  func(dir, tag string, noCache bool) []string
 	run    func(tag string) []string
@@ -65,7 +68,7 @@ func micaTool(bin, store string) tool {
 
 func dockerTool() tool {
 	return tool{
-		name: "docker", env: []string{"DOCKER_BUILDKIT=1"},
+		name: "docker", env: []string{"DOCKER_BUILDKIT=1"}, daemon: "dockerd",
 		build: func(dir, tag string, noCache bool) []string {
 			return append(noCacheFlag(noCache, "docker", "build", "-t", tag), dir)
 		},
@@ -86,7 +89,7 @@ func buildahTool() tool {
 
 func buildctlTool() tool {
 	return tool{
-		name: "buildctl",
+		name: "buildctl", daemon: "buildkitd",
 		build: func(dir, tag string, noCache bool) []string {
 			return noCacheFlag(noCache, "buildctl", "build", "--frontend", "dockerfile.v0", "--progress=plain",
 				"--local", "context="+dir, "--local", "dockerfile="+dir, "--output", "type=image,name=docker.io/library/"+tag)
@@ -94,16 +97,63 @@ func buildctlTool() tool {
 	}
 }
 
+// A result is what one run of a tool took.
+type result struct {
+	seconds float64
+	peak    int64 // bytes of memory that the command, or its daemon so far, had at most
+}
+
+// time runs a command line.
+func (t tool) time(ctx context.Context, args []string) (result, error) {
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	start := time.Now()
+	err := t.start(cmd)
+	r := result{seconds: time.Since(start).Seconds()}
+	if err != nil {
+		return r, err
+	}
+	if u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		r.peak = u.Maxrss << 10 // KiB on Linux
+	}
+	r.peak = max(r.peak, peakOf(t.daemon))
+	return r, nil
+}
+
 // execute runs a command line; what it printed is in the error if it fails.
 func (t tool) execute(ctx context.Context, args []string) error {
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	return t.start(exec.CommandContext(ctx, args[0], args[1:]...))
+}
+
+func (t tool) start(cmd *exec.Cmd) error {
 	cmd.Env = append(os.Environ(), t.env...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%v: %w\n%s", args, err, &out)
+		return fmt.Errorf("%v: %w\n%s", cmd.Args, err, &out)
 	}
 	return nil
+}
+
+// peakOf is the most memory that processes called name have had, in bytes; 0 if there
+// are none.
+func peakOf(name string) int64 {
+	if name == "" {
+		return 0
+	}
+	var sum int64
+	paths, _ := filepath.Glob("/proc/[0-9]*/status")
+	for _, path := range paths {
+		raw, err := os.ReadFile(path)
+		if err != nil || !bytes.HasPrefix(raw, []byte("Name:\t"+name+"\n")) {
+			continue
+		}
+		_, rest, ok := bytes.Cut(raw, []byte("VmHWM:"))
+		var kib int64
+		if _, err := fmt.Fscan(bytes.NewReader(rest), &kib); ok && err == nil {
+			sum += kib << 10
+		}
+	}
+	return sum
 }
 
 // removeImages removes what the workloads left with the tools.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 )
 
 // A workload is one thing to build, or run, again and again.
@@ -38,24 +37,35 @@ func workloads() []workload {
 // tag is the name of the workload's image.
 func (w workload) tag() string { return "mica-bench-" + w.name }
 
-// run gives the seconds of each tool, in the order of tools; none for a tool
-// that cannot do it.
-func (w workload) run(ctx context.Context, dir string, tools []tool, n int) ([][]float64, error) {
-	times := make([][]float64, len(tools))
+// run gives what each tool took, in the order of tools; nothing for a tool that cannot
+// do it. One that fails is told of and left out; mica, the first, may not fail.
+func (w workload) run(ctx context.Context, dir string, tools []tool, n int, failed func(tool, error)) ([][]result, error) {
+	results := make([][]result, len(tools))
+	out := make([]bool, len(tools))
+	fails := func(j int, err error) error {
+		if j == 0 || ctx.Err() != nil {
+			return err
+		}
+		failed(tools[j], err)
+		results[j], out[j] = nil, true
+		return nil
+	}
 	if w.warm || w.runs {
-		for _, t := range tools {
+		for j, t := range tools {
 			if err := t.execute(ctx, t.build(dir, w.tag(), false)); err != nil {
-				return nil, err
+				if err := fails(j, err); err != nil {
+					return nil, err
+				}
 			}
 		}
 	}
 	for i := range n {
 		for j, t := range tools {
+			if out[j] || w.runs && t.run == nil {
+				continue
+			}
 			args := t.build(dir, w.tag(), w.noCache)
 			if w.runs {
-				if t.run == nil {
-					continue
-				}
 				args = t.run(w.tag())
 			}
 			if w.edit != nil {
@@ -63,14 +73,17 @@ func (w workload) run(ctx context.Context, dir string, tools []tool, n int) ([][
 					return nil, err
 				}
 			}
-			start := time.Now()
-			if err := t.execute(ctx, args); err != nil {
-				return nil, err
+			r, err := t.time(ctx, args)
+			if err != nil {
+				if err := fails(j, err); err != nil {
+					return nil, err
+				}
+				continue
 			}
-			times[j] = append(times[j], time.Since(start).Seconds())
+			results[j] = append(results[j], r)
 		}
 	}
-	return times, nil
+	return results, nil
 }
 
 // editApp changes one file of what prepareApp made.
