@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"io"
 
 	"github.com/mica-build/mica/image"
 	"github.com/mica-build/mica/ref"
@@ -17,6 +18,11 @@ type Local struct {
 
 // Local is the engine's store as a place.
 func (e *Engine) Local() Local { return Local{e.store, e} }
+
+// Fetch opens a blob.
+func (l Local) Fetch(ctx context.Context, d image.Descriptor) (io.ReadCloser, error) {
+	return refetcher{l.e}.Fetch(ctx, d)
+}
 
 // Pack finds an image by name or ID and gives it as it goes to others: layers that
 // were built here are compressed, and the image is from now on the one that has them

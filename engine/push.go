@@ -60,7 +60,7 @@ func (e *Engine) Push(ctx context.Context, name string, o PushOptions) (Pushed, 
 	}
 	repo := e.registry.Repository(r)
 	repo.Resume(uploads{e.store})
-	_, err = content.Copy(ctx, repo, e.store, packed, content.CopyOptions{
+	_, err = content.Copy(ctx, repo, refetcher{e}, packed, content.CopyOptions{
 		Progress: o.Progress, MountFrom: func(d image.Descriptor) []string { return from[d.Digest] },
 	})
 	if err != nil {

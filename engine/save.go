@@ -42,7 +42,7 @@ func (e *Engine) Save(ctx context.Context, w io.Writer, names []string, o SaveOp
 		}
 	}
 	wo := archive.WriterOptions{Platform: &e.platform, Progress: o.Progress}
-	return archive.Write(ctx, w, e.store, list, wo)
+	return archive.Write(ctx, w, refetcher{e}, list, wo)
 }
 
 // toSave finds the images that name means, each with the names to save.

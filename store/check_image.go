@@ -24,6 +24,7 @@ type imageWalk struct {
 	users  map[digest.Digest][]string         // names that lead to a blob or diffID
 	sizes  map[digest.Digest]int64            // as descriptors say
 	blobs  map[digest.Digest]image.Descriptor // by diffID: a layer's blob
+	trees  map[digest.Digest]digest.Digest    // by a layer's blob: its diffID
 	pulled map[string]bool                    // names with a digest: a registry has them
 }
 
@@ -35,7 +36,7 @@ func (c *checker) walkImages(ctx context.Context) error {
 	}
 	w := &imageWalk{
 		store: c.store, list: list, users: map[digest.Digest][]string{}, sizes: map[digest.Digest]int64{},
-		blobs: map[digest.Digest]image.Descriptor{}, pulled: map[string]bool{},
+		blobs: map[digest.Digest]image.Descriptor{}, trees: map[digest.Digest]digest.Digest{}, pulled: map[string]bool{},
 	}
 	c.images = w
 	registries := map[digest.Digest]bool{}
@@ -91,6 +92,7 @@ func (w *imageWalk) visit(d image.Descriptor, name string, seen map[digest.Diges
 	if ids := config.RootFS.DiffIDs; len(ids) == len(doc.Layers) {
 		for i, id := range ids {
 			w.blobs[id] = doc.Layers[i]
+			w.trees[doc.Layers[i].Digest] = id
 			if id != doc.Layers[i].Digest && !seen[id] {
 				seen[id] = true
 				w.users[id] = append(w.users[id], name)
@@ -177,7 +179,7 @@ func (c *checker) lacking(d image.Descriptor, seen map[digest.Digest]bool) []str
 	}
 	seen[d.Digest] = true
 	switch {
-	case content.IsForeign(d.MediaType), c.has(d):
+	case content.IsForeign(d.MediaType), c.has(d), c.unfetched(d):
 	default:
 		return []string{kindOf(d) + " " + d.Digest.String()}
 	}
@@ -216,6 +218,17 @@ func (c *checker) has(d image.Descriptor) bool {
 		return true
 	}
 	x, err := c.store.exactTree(d.Digest)
+	return err == nil && !c.badTrees[x.ID]
+}
+
+// unfetched says whether d is a layer that was not fetched because its tree was there
+// under another digest.
+func (c *checker) unfetched(d image.Descriptor) bool {
+	id, ok := c.images.trees[d.Digest]
+	if !ok || !c.store.unfetched(d.Digest) {
+		return false
+	}
+	x, err := c.store.lookUp(id, "")
 	return err == nil && !c.badTrees[x.ID]
 }
 

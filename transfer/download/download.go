@@ -56,10 +56,19 @@ func New(s *store.Store, src Source, tell func(content.Event)) *Downloader {
 	return &Downloader{store: s, src: src, tell: tell, conns: semaphore.NewWeighted(total)}
 }
 
-// Layer brings the layer d into the store, unless it is there, and unpacks it. The
-// blob is there too in the end, even where the layer does not stand alone
+// Layer brings the layer d into the store, unless it is there, and unpacks it. One
+// whose tree is there, under another digest, is not fetched. Otherwise the blob is
+// there too in the end, even where the layer does not stand alone
 // (*layer.MissingLinkError).
 func (w *Downloader) Layer(ctx context.Context, d image.Descriptor, diffID digest.Digest) error {
+	if _, err := w.store.LayerByDiffID(ctx, diffID); err == nil {
+		there, err := w.store.Exists(ctx, d)
+		if err == nil && !there {
+			err = w.store.NoteUnfetched(d.Digest)
+		}
+		w.tell(content.Event{Blob: d, State: content.Exists, Bytes: d.Size})
+		return err
+	}
 	unpack := func(in *store.Incoming) error {
 		_, err := w.store.UnpackIncoming(ctx, in, diffID)
 		return err
@@ -74,6 +83,9 @@ func (w *Downloader) Layer(ctx context.Context, d image.Descriptor, diffID diges
 // Blob brings the blob d into the store, unless it is there.
 func (w *Downloader) Blob(ctx context.Context, d image.Descriptor) error {
 	_, err := w.blob(ctx, d, func(in *store.Incoming) error { return in.Finish(ctx) })
+	if err == nil {
+		err = w.store.ForgetUnfetched(d.Digest)
+	}
 	return err
 }
 
