@@ -13,7 +13,8 @@ import (
 
 func newRegistryCmd(a *app) *cobra.Command {
 	return group("registry", "Serve images to others",
-		newRegistryServeCmd(a), newRegistryGCCmd(a), newRegistryScrubCmd(a), newRegistryLsCmd(a), newRegistryDuCmd(a))
+		newRegistryServeCmd(a), newRegistryGCCmd(a), newRegistryScrubCmd(a), newRegistryLsCmd(a), newRegistryDuCmd(a),
+		newRegistryUsersCmd(a), newRegistryCheckConfigCmd(a))
 }
 
 // registryDir is where the registry is, for all of its commands.
@@ -21,6 +22,7 @@ type registryDir struct{ dir string }
 
 func (d *registryDir) flag(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&d.dir, "dir", "", `directory of the registry (default "registry" in the store)`)
+	cmd.Flags().StringVar(&d.dir, "root", "", "the same as --dir")
 }
 
 func (d *registryDir) path(a *app) string {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,6 +24,13 @@ type registryServeOptions struct {
 	addr    string
 	gcEvery time.Duration
 	gc      storage.GCOptions
+
+	config     string
+	tlsCert    string
+	tlsKey     string
+	selfSigned bool
+	metrics    string
+	accessLog  bool
 }
 
 func newRegistryServeCmd(a *app) *cobra.Command {
@@ -40,6 +48,12 @@ are under way then may end first.`,
 	f := cmd.Flags()
 	f.StringVar(&o.addr, "addr", "127.0.0.1:5000", "address to listen on")
 	o.flag(cmd)
+	f.StringVar(&o.config, "config", "", "file with users, rights, quotas and more; see docs/registry.md")
+	f.StringVar(&o.tlsCert, "tls-cert", "", "file of a certificate, to speak TLS")
+	f.StringVar(&o.tlsKey, "tls-key", "", "file of its key")
+	f.BoolVar(&o.selfSigned, "tls-self-signed", false, "speak TLS with a certificate that vouches for itself")
+	f.StringVar(&o.metrics, "metrics-addr", "", "address to serve /metrics on, for Prometheus")
+	f.BoolVar(&o.accessLog, "access-log", false, "log each request, in JSON, on standard error")
 	f.DurationVar(&o.gcEvery, "gc-interval", 24*time.Hour, "how often to remove what nothing needs; 0 never")
 	f.DurationVar(&o.gc.Grace, "gc-grace", 24*time.Hour, "how long what nothing needs stays")
 	f.BoolVar(&o.gc.Untagged, "gc-untagged", false, "also remove manifests that no tag leads to")
@@ -57,21 +71,37 @@ func runRegistryServe(ctx context.Context, a *app, o registryServeOptions) error
 	if err != nil {
 		return err
 	}
+	log := slog.New(slog.NewTextHandler(a.stderr, nil))
+	so, err := o.serverOptions(ctx, log)
+	if err != nil {
+		return err
+	}
+	certificate, err := o.certificate(a)
+	if err != nil {
+		return err
+	}
 	l, err := net.Listen("tcp", o.addr)
 	if err != nil {
 		return fmt.Errorf("serve registry: %w", err)
 	}
-	log := slog.New(slog.NewTextHandler(a.stderr, nil))
 	if o.gcEvery > 0 {
 		go storage.CollectEvery(ctx, s, o.gcEvery, o.gc, log)
 	}
+	h, err := o.watched(ctx, a, s, server.New(s, so), so.Actor)
+	if err != nil {
+		return err
+	}
 	srv := &http.Server{
-		Handler:           server.New(s, server.Options{Logger: log}),
+		Handler:           h,
 		ReadHeaderTimeout: 30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 	}
-	fmt.Fprintf(a.stdout, "registry on http://%s\n", l.Addr())
+	scheme := "http"
+	if certificate != nil {
+		scheme, l = "https", tls.NewListener(l, certificate.Config())
+	}
+	fmt.Fprintf(a.stdout, "registry on %s://%s\n", scheme, l.Addr())
 	drained := make(chan struct{})
 	undo := context.AfterFunc(ctx, func() {
 		defer close(drained)

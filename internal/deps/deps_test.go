@@ -61,6 +61,8 @@ var rules = []rule{
 	{"registry/remote", slices.Concat(helpers, vocabulary, []string{"content", "registry/remote/..."}), "a client knows no store"},
 	{"registry/hosts", []string{"errs", "ref", "registry/remote"}, "reads files for the client"},
 	{"registry/server", slices.Concat(helpers, vocabulary, []string{"content/...", "registry/server/..."}), "a handler over content"},
+	{"registry/server/access", slices.Concat(helpers, vocabulary, []string{"registry/server", "registry/server/storage"}), "hooks of the handler"},
+	{"registry/server/operate", nil, "around any handler"},
 	{"registry/server/storage", vocabulary, "interfaces know no implementation"},
 	{"registry/server/storage/...", slices.Concat(helpers, vocabulary, []string{"content", "registry/server/storage/..."}), "implementations do not know each other, nor the handler"},
 	{"transfer", data, "prepares what leaves the store"},

@@ -25,6 +25,7 @@ func (c *Client) Catalog(ctx context.Context, hostName string, limit int) ([]str
 
 func (c *Client) catalog(ctx context.Context, h *host, limit int, want func(string) bool) ([]string, error) {
 	ctx = auth.AppendScopesForHost(ctx, h.addr, "registry:catalog:*")
+	h.introduce(ctx)
 	u := &url.URL{Path: "/v2/_catalog"}
 	var all []string
 	err := eachPage(ctx, h, u, func(page struct {
@@ -88,7 +89,14 @@ func (c *Client) Search(ctx context.Context, hostName, term string, limit int) (
 	return hits, nil
 }
 
+// introduce lets the registry ask who we are, which it need not do where it shows
+// everybody something, and us more.
+func (h *host) introduce(ctx context.Context) { _ = h.ping(ctx) }
+
 func (h *host) search(ctx context.Context, u *url.URL) ([]Hit, error) {
+	if u.Host == "" {
+		h.introduce(ctx)
+	}
 	resp, err := h.do(ctx, http.MethodGet, u, http.Header{"X-Docker-Token": {"true"}}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("search %s: %w", h.name, err)
