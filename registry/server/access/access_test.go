@@ -141,9 +141,22 @@ func TestMatch(t *testing.T) {
 		pattern, name string
 		want          bool
 	}{
-		{"a", "a", true}, {"a", "b", false}, {"*", "a", true}, {"*", "a/b", false}, {"**", "a/b/c", true},
-		{"a/**", "a", true}, {"a/**", "a/b/c", true}, {"**/c", "a/b/c", true}, {"**/c", "c", true}, {"a/*/c", "a/b/c", true},
-		{"a*c", "abc", true}, {"a*b*c", "aXbYc", true}, {"a*b*c", "aXcYb", false}, {"*-base", "x-base", true}, {"a*a", "a", false}, {"", "a", false},
+		{"a", "a", true},
+		{"a", "b", false},
+		{"*", "a", true},
+		{"*", "a/b", false},
+		{"**", "a/b/c", true},
+		{"a/**", "a", true},
+		{"a/**", "a/b/c", true},
+		{"**/c", "a/b/c", true},
+		{"**/c", "c", true},
+		{"a/*/c", "a/b/c", true},
+		{"a*c", "abc", true},
+		{"a*b*c", "aXbYc", true},
+		{"a*b*c", "aXcYb", false},
+		{"*-base", "x-base", true},
+		{"a*a", "a", false},
+		{"", "a", false},
 	} {
 		if got := access.Match(tt.pattern, tt.name); got != tt.want {
 			t.Errorf("Match(%q, %q) = %v", tt.pattern, tt.name, got)
@@ -168,8 +181,13 @@ func TestUsers(t *testing.T) {
 		user, password string
 		want           bool
 	}{
-		{"alice", "wonder land", true}, {"alice", "wonderland", false}, {"alice", "", false},
-		{"bob", "builder", true}, {"bob", "wonder land", false}, {"carol", "x", false}, {"", "", false},
+		{"alice", "wonder land", true},
+		{"alice", "wonderland", false},
+		{"alice", "", false},
+		{"bob", "builder", true},
+		{"bob", "wonder land", false},
+		{"carol", "x", false},
+		{"", "", false},
 	} {
 		if got.Check(tt.user, tt.password) != tt.want {
 			t.Errorf("%s with %q: not %v", tt.user, tt.password, tt.want)

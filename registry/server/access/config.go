@@ -46,7 +46,7 @@ type Config struct {
 type Rule struct {
 	// Repositories are patterns: * is any part of a name, ** any number of parts.
 	Repositories []string `toml:"repositories"`
-	Users        []string `toml:"users"`  // "*" is every known user
+	Users        []string `toml:"users"` // "*" is every known user
 	Groups       []string `toml:"groups"`
 	Anonymous    bool     `toml:"anonymous"` // also who does not say who they are
 	Actions      []string `toml:"actions"`   // pull, push, delete

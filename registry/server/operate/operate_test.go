@@ -59,8 +59,11 @@ func TestHealth(t *testing.T) {
 		sick error
 		want int
 	}{
-		{"/healthz", nil, 200}, {"/readyz", nil, 200}, {"/v2/", nil, 404},
-		{"/healthz", errors.New("no disk"), 200}, {"/readyz", errors.New("no disk"), 503},
+		{"/healthz", nil, 200},
+		{"/readyz", nil, 200},
+		{"/v2/", nil, 404},
+		{"/healthz", errors.New("no disk"), 200},
+		{"/readyz", errors.New("no disk"), 503},
 	} {
 		sick = tt.sick
 		if got := get(t, h, "GET", tt.path).Code; got != tt.want {
