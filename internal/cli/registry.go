@@ -14,7 +14,7 @@ import (
 func newRegistryCmd(a *app) *cobra.Command {
 	return group("registry", "Serve images to others",
 		newRegistryServeCmd(a), newRegistryGCCmd(a), newRegistryScrubCmd(a), newRegistryLsCmd(a), newRegistryDuCmd(a),
-		newRegistryUsersCmd(a), newRegistryCheckConfigCmd(a))
+		newRegistryUsersCmd(a), newRegistryCheckConfigCmd(a), newRegistryRetentionCmd(a))
 }
 
 // registryDir is where the registry is, for all of its commands.

@@ -27,7 +27,7 @@ const configEvery = 2 * time.Second
 
 // serverOptions are what the config says, which is read again when it changes and on
 // SIGHUP.
-func (o *registryServeOptions) serverOptions(ctx context.Context, log *slog.Logger) (server.Options, error) {
+func (o *registryServeOptions) serverOptions(ctx context.Context, s *storage.Storage, log *slog.Logger) (server.Options, error) {
 	if o.config == "" {
 		return server.Options{Logger: log}, nil
 	}
@@ -42,6 +42,9 @@ func (o *registryServeOptions) serverOptions(ctx context.Context, log *slog.Logg
 	signal.Notify(hangup, syscall.SIGHUP)
 	context.AfterFunc(ctx, func() { signal.Stop(hangup) })
 	go g.Watch(ctx, configEvery, hangup)
+	if o.retain > 0 {
+		go g.RetainEvery(ctx, s, o.retain)
+	}
 	return g.Options(), nil
 }
 
@@ -160,6 +163,39 @@ func describeConfig(a *app, file string, c *access.Config) error {
 	}
 	fmt.Fprintf(a.stdout, "%s is fine: %d users, %d rules, %d quotas\n", file, len(users), len(c.Rules), len(c.Quotas))
 	return nil
+}
+
+func newRegistryRetentionCmd(a *app) *cobra.Command {
+	var dir registryDir
+	var config string
+	var dry bool
+	cmd := &cobra.Command{
+		Use:   "retention [OPTIONS]",
+		Short: "Delete the tags that a config's retention rules do not keep",
+		Args:  args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if config == "" {
+				return fmt.Errorf("--config: %w: the rules are in a registry's config", errs.ErrInvalid)
+			}
+			g, err := access.Open(config, slog.New(slog.DiscardHandler))
+			if err != nil {
+				return err
+			}
+			s, err := dir.open(a)
+			if err != nil {
+				return err
+			}
+			gone, err := g.Config().Retain(cmd.Context(), s, time.Now(), dry)
+			for _, t := range gone {
+				fmt.Fprintf(a.stdout, "%s:%s %s\n", t.Repository, t.Name, t.Digest)
+			}
+			return errors.Join(err, s.Close(context.WithoutCancel(cmd.Context())))
+		},
+	}
+	dir.flag(cmd)
+	cmd.Flags().StringVar(&config, "config", "", "the registry's config")
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "list the tags, and delete none")
+	return cmd
 }
 
 func newRegistryUsersCmd(a *app) *cobra.Command {

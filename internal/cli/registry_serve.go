@@ -31,6 +31,7 @@ type registryServeOptions struct {
 	selfSigned bool
 	metrics    string
 	accessLog  bool
+	retain     time.Duration
 }
 
 func newRegistryServeCmd(a *app) *cobra.Command {
@@ -54,6 +55,7 @@ are under way then may end first.`,
 	f.BoolVar(&o.selfSigned, "tls-self-signed", false, "speak TLS with a certificate that vouches for itself")
 	f.StringVar(&o.metrics, "metrics-addr", "", "address to serve /metrics on, for Prometheus")
 	f.BoolVar(&o.accessLog, "access-log", false, "log each request, in JSON, on standard error")
+	f.DurationVar(&o.retain, "retention-interval", time.Hour, "how often to delete tags as the config's retention rules say")
 	f.DurationVar(&o.gcEvery, "gc-interval", 24*time.Hour, "how often to remove what nothing needs; 0 never")
 	f.DurationVar(&o.gc.Grace, "gc-grace", 24*time.Hour, "how long what nothing needs stays")
 	f.BoolVar(&o.gc.Untagged, "gc-untagged", false, "also remove manifests that no tag leads to")
@@ -72,7 +74,7 @@ func runRegistryServe(ctx context.Context, a *app, o registryServeOptions) error
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(a.stderr, nil))
-	so, err := o.serverOptions(ctx, log)
+	so, err := o.serverOptions(ctx, s, log)
 	if err != nil {
 		return err
 	}

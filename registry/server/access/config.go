@@ -32,6 +32,8 @@ type Config struct {
 	Immutable []string `toml:"immutable-tags"`
 	// Quotas bound what repositories take.
 	Quotas []Quota `toml:"quota"`
+	// Retention says which tags go.
+	Retention []Retention `toml:"retention"`
 	// TLS is how the registry is to be spoken with.
 	TLS TLS `toml:"tls"`
 	// MaxBlob and MaxManifest bound sizes, like "10GB".
@@ -120,6 +122,11 @@ func (c *Config) check() error {
 			return fmt.Errorf("[[quota]] %d: repositories %q: %w: it is a repository, team/** or **", i+1, q.Repositories, errs.ErrInvalid)
 		}
 		c.limits = append(c.limits, storage.Limit{Prefix: prefix, Bytes: n})
+	}
+	for i, r := range c.Retention {
+		if err := r.check(); err != nil {
+			return fmt.Errorf("[[retention]] %d: %w", i+1, err)
+		}
 	}
 	for _, p := range c.Immutable {
 		if !strings.Contains(p, ":") {
