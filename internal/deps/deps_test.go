@@ -25,7 +25,7 @@ type rule struct {
 // The sets that rules below build on, from the bottom up: dependencies point
 // down, engines do not know each other, faces know everything.
 var (
-	helpers    = []string{"internal/atomicfile", "internal/fault", "internal/lockfile", "internal/ocilayout", "internal/redact", "internal/safepath"}
+	helpers    = []string{"internal/atomicfile", "internal/fault", "internal/lockfile", "internal/ocilayout", "internal/redact", "internal/safepath", "internal/tomlfile"}
 	vocabulary = []string{"errs", "image", "ref"}
 	data       = slices.Concat(helpers, vocabulary, []string{
 		"content/...", "layer", "snapshot", "store",
@@ -49,6 +49,7 @@ var rules = []rule{
 	{"internal/ocilayout", vocabulary, "what a layout in a directory and one in a tar share"},
 	{"internal/redact", nil, "a helper named by its job"},
 	{"internal/safepath", []string{"errs"}, "a helper named by its job"},
+	{"internal/tomlfile", []string{"errs"}, "a helper named by its job"},
 
 	{"content", []string{"errs", "image"}, "interfaces know no implementation"},
 	{"content/contenttest", []string{"content", "errs", "image"}, "the suite knows no implementation"},
@@ -59,7 +60,7 @@ var rules = []rule{
 	{"store", slices.Concat(helpers, vocabulary, []string{"content", "layer"}), "keeps bytes; does not run, fetch or build"},
 	{"sandbox/...", slices.Concat(helpers, []string{"errs", "sandbox/..."}), "runs a process in a directory; knows nothing of images"},
 	{"registry/remote", slices.Concat(helpers, vocabulary, []string{"content", "registry/remote/..."}), "a client knows no store"},
-	{"registry/hosts", []string{"errs", "ref", "registry/remote"}, "reads files for the client"},
+	{"registry/hosts", []string{"errs", "internal/tomlfile", "ref", "registry/remote"}, "reads files for the client"},
 	{"registry/server", slices.Concat(helpers, vocabulary, []string{"content/...", "registry/server/..."}), "a handler over content"},
 	{"registry/server/access", slices.Concat(helpers, vocabulary, []string{"registry/server", "registry/server/storage"}), "hooks of the handler"},
 	{"registry/server/operate", nil, "around any handler"},

@@ -13,9 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pelletier/go-toml/v2"
-
 	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/internal/tomlfile"
 	"github.com/mica-build/mica/registry/remote"
 )
 
@@ -24,8 +23,6 @@ type micaFile struct {
 	Offline  *bool                   `toml:"offline"`
 	TagTTL   *string                 `toml:"tag-ttl"`
 	Registry map[string]micaRegistry `toml:"registry"`
-	// Policy is package policy's.
-	Policy any `toml:"policy"`
 }
 
 type micaRegistry struct {
@@ -63,29 +60,6 @@ func read(path string) ([]byte, error) {
 	return raw, err
 }
 
-// decode reads TOML; strict refuses settings that there are not.
-func decode(path string, raw []byte, v any, strict bool) error {
-	d := toml.NewDecoder(bytes.NewReader(raw))
-	if strict {
-		d.DisallowUnknownFields()
-	}
-	err := d.Decode(v)
-	if err == nil {
-		return nil
-	}
-	var unknown *toml.StrictMissingError
-	if errors.As(err, &unknown) && len(unknown.Errors) > 0 {
-		line, _ := unknown.Errors[0].Position()
-		return fmt.Errorf("%s:%d: there is no setting %q: %w", path, line, strings.Join(unknown.Errors[0].Key(), "."), errs.ErrInvalid)
-	}
-	var at *toml.DecodeError
-	if errors.As(err, &at) {
-		line, column := at.Position()
-		return fmt.Errorf("%s:%d:%d: %w: %w", path, line, column, errs.ErrInvalid, err)
-	}
-	return fmt.Errorf("%s: %w: %w", path, errs.ErrInvalid, err)
-}
-
 func (c *Config) readMica(path string, source int) error {
 	raw, err := read(path)
 	if raw == nil || err != nil {
@@ -96,7 +70,7 @@ func (c *Config) readMica(path string, source int) error {
 
 func (c *Config) parseMica(path string, raw []byte, source int) error {
 	var f micaFile
-	if err := decode(path, raw, &f, true); err != nil {
+	if err := tomlfile.Decode(path, raw, &f, true); err != nil {
 		return err
 	}
 	where := func(key string) string { return path + ":" + strconv.Itoa(lineOf(raw, key)) }

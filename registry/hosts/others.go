@@ -15,6 +15,7 @@ import (
 	"sync"
 
 	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/internal/tomlfile"
 	"github.com/mica-build/mica/ref"
 	"github.com/mica-build/mica/registry/remote"
 )
@@ -98,7 +99,7 @@ var hostTable = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile
 
 func (c *Config) parseHosts(path, name string, raw []byte, source int) error {
 	var f hostsFile
-	if err := decode(path, raw, &f, false); err != nil {
+	if err := tomlfile.Decode(path, raw, &f, false); err != nil {
 		return err
 	}
 	r := registry{prefix: name, source: source, from: path}
@@ -208,7 +209,7 @@ func (c *Config) readRegistries(path string, source int) error {
 
 func (c *Config) parseRegistries(path string, raw []byte, source int) error {
 	var f registriesFile
-	if err := decode(path, raw, &f, false); err != nil {
+	if err := tomlfile.Decode(path, raw, &f, false); err != nil {
 		return err
 	}
 	for _, in := range f.Registry {

@@ -35,21 +35,33 @@ type Places struct {
 	Stdout io.Writer
 }
 
-// Source opens l to be copied from.
-func (p Places) Source(ctx context.Context, l Location) (Source, error) {
-	switch l.Kind {
-	case Registry:
-		r, err := ref.ParseName(l.Name)
-		if err != nil {
-			return nil, err
-		}
-		return &registryPlace{p.Remote.Repository(r)}, nil
-	case Store:
+// A place can be copied from and to.
+type place interface {
+	Source
+	Target
+}
+
+// both opens a registry or the store.
+func (p Places) both(l Location) (place, error) {
+	if l.Kind == Store {
 		s, err := p.Local()
 		if err != nil {
 			return nil, err
 		}
 		return &storePlace{s}, nil
+	}
+	r, err := ref.ParseName(l.Name)
+	if err != nil {
+		return nil, err
+	}
+	return &registryPlace{p.Remote.Repository(r)}, nil
+}
+
+// Source opens l to be copied from.
+func (p Places) Source(ctx context.Context, l Location) (Source, error) {
+	switch l.Kind {
+	case Registry, Store:
+		return p.both(l)
 	case Layout:
 		y, err := layout.Open(l.Path)
 		if err != nil {
@@ -84,18 +96,8 @@ func (p Places) openArchive(ctx context.Context, l Location) (Source, error) {
 // before it is closed.
 func (p Places) Target(_ context.Context, l Location) (Target, error) {
 	switch l.Kind {
-	case Registry:
-		r, err := ref.ParseName(l.Name)
-		if err != nil {
-			return nil, err
-		}
-		return &registryPlace{p.Remote.Repository(r)}, nil
-	case Store:
-		s, err := p.Local()
-		if err != nil {
-			return nil, err
-		}
-		return &storePlace{s}, nil
+	case Registry, Store:
+		return p.both(l)
 	case Layout:
 		y, err := layout.Create(l.Path)
 		if err != nil {

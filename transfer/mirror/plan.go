@@ -1,18 +1,16 @@
 package mirror
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"path"
 	"strings"
 	"time"
 
 	"github.com/containerd/platforms"
-	"github.com/pelletier/go-toml/v2"
 
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/image"
+	"github.com/mica-build/mica/internal/tomlfile"
 	"github.com/mica-build/mica/ref"
 )
 
@@ -65,9 +63,8 @@ func ParsePlan(file string, raw []byte) (Plan, error) {
 	if len(raw) > maxPlan {
 		return p, fmt.Errorf("%s: more than %d bytes: %w", file, maxPlan, errs.ErrTooLarge)
 	}
-	dec := toml.NewDecoder(bytes.NewReader(raw)).DisallowUnknownFields()
-	if err := dec.Decode(&p); err != nil {
-		return p, tomlError(file, err)
+	if err := tomlfile.Decode(file, raw, &p, true); err != nil {
+		return p, err
 	}
 	if len(p.Jobs) == 0 {
 		return p, fmt.Errorf("%s: there is no [[sync]] in it: %w", file, errs.ErrInvalid)
@@ -78,22 +75,6 @@ func ParsePlan(file string, raw []byte) (Plan, error) {
 		}
 	}
 	return p, nil
-}
-
-// tomlError is err with the place where it is.
-func tomlError(file string, err error) error {
-	var unknown *toml.StrictMissingError
-	if errors.As(err, &unknown) && len(unknown.Errors) > 0 {
-		e := unknown.Errors[0]
-		line, _ := e.Position()
-		return fmt.Errorf("%s:%d: there is no setting %q: %w", file, line, strings.Join(e.Key(), "."), errs.ErrInvalid)
-	}
-	var e *toml.DecodeError
-	if errors.As(err, &e) {
-		line, column := e.Position()
-		return fmt.Errorf("%s:%d:%d: %w: %w", file, line, column, errs.ErrInvalid, err)
-	}
-	return fmt.Errorf("%s: %w: %w", file, errs.ErrInvalid, err)
 }
 
 func (j *Job) check() error {

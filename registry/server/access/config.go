@@ -1,8 +1,6 @@
 package access
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -10,9 +8,9 @@ import (
 	"strings"
 
 	"github.com/docker/go-units"
-	"github.com/pelletier/go-toml/v2"
 
 	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/internal/tomlfile"
 	"github.com/mica-build/mica/registry/server"
 	"github.com/mica-build/mica/registry/server/storage"
 )
@@ -75,9 +73,8 @@ func ParseConfig(file string, raw []byte) (*Config, error) {
 	if len(raw) > maxConfig {
 		return nil, fmt.Errorf("%s: more than %d bytes: %w", file, maxConfig, errs.ErrTooLarge)
 	}
-	d := toml.NewDecoder(bytes.NewReader(raw)).DisallowUnknownFields()
-	if err := d.Decode(c); err != nil {
-		return nil, located(file, err)
+	if err := tomlfile.Decode(file, raw, c, true); err != nil {
+		return nil, err
 	}
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
@@ -89,21 +86,6 @@ func ParseConfig(file string, raw []byte) (*Config, error) {
 		}
 	}
 	return c, nil
-}
-
-// located is err with the place where it is.
-func located(file string, err error) error {
-	var unknown *toml.StrictMissingError
-	if errors.As(err, &unknown) && len(unknown.Errors) > 0 {
-		line, _ := unknown.Errors[0].Position()
-		return fmt.Errorf("%s:%d: there is no setting %q: %w", file, line, strings.Join(unknown.Errors[0].Key(), "."), errs.ErrInvalid)
-	}
-	var at *toml.DecodeError
-	if errors.As(err, &at) {
-		line, column := at.Position()
-		return fmt.Errorf("%s:%d:%d: %w: %w", file, line, column, errs.ErrInvalid, err)
-	}
-	return fmt.Errorf("%s: %w: %w", file, errs.ErrInvalid, err)
 }
 
 func (c *Config) check() error {
