@@ -287,6 +287,9 @@ func (in *Incoming) Finish(ctx context.Context) error {
 // least.
 func (in *Incoming) Close() error { return in.lock.Release() }
 
+// Discard lets go of the blob and forgets what has come of it.
+func (in *Incoming) Discard() error { return in.lock.Remove() }
+
 // takeIncoming adds what came of blobs that nobody has gone on with for long.
 func (c *collection) takeIncoming() error {
 	entries, err := os.ReadDir(c.store.path("incoming"))

@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
+	"golang.org/x/sys/unix"
 
 	"github.com/mica-build/mica/content"
 	"github.com/mica-build/mica/errs"
@@ -117,6 +118,9 @@ func (w *Downloader) blob(ctx context.Context, d image.Descriptor, use func(*sto
 		}
 		fresh := isWhole(in.Missing(), d)
 		err = w.receive(ctx, in, d, use)
+		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+			return false, errors.Join(err, in.Discard()) // it would keep the disk full
+		}
 		in.Close()
 		if !errors.Is(err, errs.ErrDigest) || fresh && !w.distrust(d) {
 			return false, err

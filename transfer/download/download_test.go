@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,10 +17,12 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
 
 	"github.com/mica-build/mica/content"
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/image"
+	"github.com/mica-build/mica/internal/testenv"
 	"github.com/mica-build/mica/ref"
 	"github.com/mica-build/mica/registry/remote"
 	"github.com/mica-build/mica/registry/server"
@@ -350,4 +353,35 @@ func TestTogether(t *testing.T) {
 	if n := r.sent.Load(); n > int64(len(data))*105/100 {
 		t.Errorf("%d bytes were sent for a blob of %d", n, len(data))
 	}
+}
+
+// TestFullDisk pulls onto a disk that is too small, which is left as it was.
+func TestFullDisk(t *testing.T) {
+	testenv.Root(t)
+	disk := t.TempDir()
+	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=16m"); err != nil {
+		t.Skipf("needs a tmpfs: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(disk, unix.MNT_DETACH) })
+	r := serve(t)
+	data, d := makeLayer(t, 30<<20)
+	push(t, r, d, data)
+	s, err := store.Open(filepath.Join(disk, "store"), store.Options{})
+	must(t, err)
+	defer s.Close()
+	if err := download.New(s, r, nil).Layer(t.Context(), d, d.Digest); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("error %v, want that there is no space", err)
+	}
+	if ok, err := s.Exists(t.Context(), d); ok || err != nil {
+		t.Errorf("it is there: %v, %v", ok, err)
+	}
+	s.WaitForRemovals(t.Context())
+	var fs unix.Statfs_t
+	must(t, unix.Statfs(disk, &fs))
+	if used := (fs.Blocks - fs.Bavail) * uint64(fs.Bsize); used > 1<<20 {
+		t.Errorf("%d bytes are still in use", used)
+	}
+	small, e := makeLayer(t, 1<<20)
+	push(t, r, e, small)
+	must(t, download.New(s, r, nil).Layer(t.Context(), e, e.Digest))
 }
