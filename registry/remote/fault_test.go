@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -300,5 +301,38 @@ func TestManifestDigest(t *testing.T) {
 	_, err := content.Copy(context.Background(), repo(t, reg.host, quick()), src, d, content.CopyOptions{})
 	if !errors.Is(err, errs.ErrDigest) {
 		t.Errorf("Copy: %v", err)
+	}
+}
+
+// TestStallResumes: a connection on which nothing comes any more is given up, and the
+// rest asked for on another.
+func TestStallResumes(t *testing.T) {
+	data := bytes.Repeat([]byte("stall "), 100_000)
+	d := layerOf(data)
+	reg := serve(t, server.Options{})
+	if err := repo(t, reg.host, quick()).Push(t.Context(), d, bytes.NewReader(data)); err != nil {
+		t.Fatal(err)
+	}
+	reg.set(on("GET /v2/test/blobs", times(2, func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Header.Get("Range") == "" {
+			w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+			_, _ = w.Write(data[:1000])
+		} else {
+			w.Header().Set("Content-Range", fmt.Sprintf("bytes 1000-%d/%d", len(data)-1, len(data)))
+			w.WriteHeader(http.StatusPartialContent)
+		}
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+		return true
+	})))
+	o := quick()
+	o.StallTimeout = 100 * time.Millisecond
+	rc, err := repo(t, reg.host, o).Fetch(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rc.Close()
+	if got, err := io.ReadAll(rc); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("%d bytes, %v", len(got), err)
 	}
 }

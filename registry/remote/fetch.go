@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/mica-build/mica/content"
@@ -46,7 +47,7 @@ func (r *Repository) fetchRange(ctx context.Context, d image.Descriptor, off, n 
 func (r *Repository) download(ctx context.Context, d image.Descriptor, start, end int64) (*download, error) {
 	ctx, cancel := context.WithCancelCause(r.host.scoped(ctx, r.ref.Path, "pull"))
 	dl := &download{r: r, d: d, ctx: ctx, cancel: cancel, n: start, end: end}
-	dl.stall = time.AfterFunc(r.host.o.StallTimeout, func() { cancel(errStalled) })
+	dl.stall = time.AfterFunc(r.host.o.StallTimeout, dl.giveUp)
 	dl.stall.Stop()
 	if err := dl.connect(); err != nil {
 		dl.Close()
@@ -64,11 +65,25 @@ type download struct {
 	ctx    context.Context // of the whole download: a reader has nowhere else to keep it
 	cancel context.CancelCauseFunc
 	stall  *time.Timer
+	conn   atomic.Pointer[connection] // the one that body is of
 
 	body  io.ReadCloser
 	n     int64 // where the reader is in the blob
 	end   int64 // where it stops
 	tries int   // in a row that brought nothing
+}
+
+// A connection is one answer of several that make up a download.
+type connection struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+}
+
+// giveUp ends a connection on which nothing comes any more.
+func (dl *download) giveUp() {
+	if c := dl.conn.Load(); c != nil {
+		c.cancel(errStalled)
+	}
 }
 
 // part says whether less than the blob is wanted: then one that gives all of it is no use.
@@ -83,7 +98,13 @@ func (dl *download) connect() error {
 	case dl.n > 0:
 		header.Set("Range", fmt.Sprintf("bytes=%d-", dl.n))
 	}
-	resp, err := dl.r.host.do(dl.ctx, http.MethodGet, dl.r.url(kind(dl.d), dl.d.Digest.String()), header, nil)
+	if c := dl.conn.Load(); c != nil {
+		c.cancel(nil)
+	}
+	c := &connection{}
+	c.ctx, c.cancel = context.WithCancelCause(dl.ctx)
+	dl.conn.Store(c)
+	resp, err := dl.r.host.do(c.ctx, http.MethodGet, dl.r.url(kind(dl.d), dl.d.Digest.String()), header, nil)
 	if err != nil {
 		return err
 	}
@@ -194,6 +215,9 @@ func (w watched) Read(p []byte) (int, error) {
 	w.dl.stall.Reset(w.dl.r.host.o.StallTimeout)
 	n, err := w.dl.body.Read(p)
 	w.dl.stall.Stop()
+	if err != nil && errors.Is(context.Cause(w.dl.conn.Load().ctx), errStalled) {
+		err = errStalled
+	}
 	return n, err
 }
 
