@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -69,8 +70,12 @@ func runLogin(ctx context.Context, a *app, o loginOptions, host string) error {
 	if err := a.registry().Ping(ctx, host, &c); err != nil {
 		return fmt.Errorf("login to %s: %w", host, err)
 	}
-	if err := a.saveCredential(ctx, host, c); err != nil {
+	plain, err := a.saveCredential(ctx, host, c)
+	if err != nil {
 		return fmt.Errorf("login to %s: %w", host, err)
+	}
+	if plain {
+		a.warn("The credential is kept unencrypted in %s. Configure a credential helper to change that.", filepath.Join(a.configDir, "config.json"))
 	}
 	fmt.Fprintln(a.stdout, "Login Succeeded")
 	return nil

@@ -71,14 +71,25 @@ func Load(dir string) (*Config, error) {
 		}
 	}
 	c := &Config{path: filepath.Join(dir, fileName), env: os.Getenv("DOCKER_AUTH_CONFIG")}
+	return c, c.load()
+}
+
+// LoadFile reads a file of the same form, such as podman's auth.json. The environment
+// has no say. A file that is not there is as good as an empty one.
+func LoadFile(path string) (*Config, error) {
+	c := &Config{path: path}
+	return c, c.load()
+}
+
+func (c *Config) load() error {
 	raw, err := c.read()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if c.settings, err = parse(raw); err != nil {
-		return nil, fmt.Errorf("read %s: %w", c.path, err)
+		return fmt.Errorf("read %s: %w", c.path, err)
 	}
-	return c, nil
+	return nil
 }
 
 // Path is the file.
