@@ -107,7 +107,7 @@ func Compress(w io.Writer, kind string, level int) (io.WriteCloser, error) {
 	case "":
 		return nopWriteCloser{w}, nil
 	case "gzip":
-		return newGzipWriter(w, level)
+		return CompressGzip(w, GzipOptions{Level: level})
 	case "zstd":
 		return newZstdWriter(w, level)
 	}

@@ -339,3 +339,48 @@ func FuzzCompress(f *testing.F) {
 		}
 	})
 }
+
+// A stream can be gone on with from each point, and is the same in the end.
+func TestCompressGzipGoesOn(t *testing.T) {
+	data := mixed(5*gzipBlock + 12345)
+	var whole bytes.Buffer
+	points := []GzipPoint{{}}
+	press := func(w io.Writer, o GzipOptions, data []byte) error {
+		g, err := CompressGzip(w, o)
+		if err != nil {
+			return err
+		}
+		if _, err := g.Write(data); err != nil {
+			return err
+		}
+		return g.Close()
+	}
+	if err := press(&whole, GzipOptions{Reached: func(p GzipPoint) {
+		if p.Out != int64(whole.Len()) {
+			t.Errorf("%+v was reached with %d bytes written", p, whole.Len())
+		}
+		points = append(points, p)
+	}}, data); err != nil {
+		t.Fatal(err)
+	}
+	if len(points) != 6 {
+		t.Errorf("points %+v", points)
+	}
+	for _, p := range points {
+		rest := bytes.NewBuffer(bytes.Clone(whole.Bytes()[:p.Out]))
+		if err := press(rest, GzipOptions{From: p}, data); err != nil {
+			t.Errorf("from %+v: %v", p, err)
+		}
+		if !bytes.Equal(rest.Bytes(), whole.Bytes()) {
+			t.Errorf("from %+v: other bytes", p)
+		}
+	}
+	for _, p := range []GzipPoint{{In: 1, Out: 1}, {In: gzipBlock}, {Out: 5}, {In: -gzipBlock, Out: 5}} {
+		if err := press(io.Discard, GzipOptions{From: p}, data); !errors.Is(err, errs.ErrInvalid) {
+			t.Errorf("from %+v: %v", p, err)
+		}
+	}
+	if err := press(io.Discard, GzipOptions{From: points[3]}, data[:gzipBlock]); !errors.Is(err, errs.ErrInvalid) {
+		t.Errorf("with less input: %v", err)
+	}
+}
