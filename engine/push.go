@@ -50,7 +50,12 @@ func (e *Engine) Push(ctx context.Context, name string, o PushOptions) (Pushed, 
 	if o.Compression == nil {
 		o.Compression = &transfer.Options{Kind: "gzip"}
 	}
-	packed, err := e.pack(ctx, target, o.Platform, *o.Compression)
+	repo := e.registry.Repository(r)
+	repo.Resume(uploads{e.store})
+	sent := &early{repo: repo, name: r.Tag, sent: map[digest.Digest]bool{}}
+	compression := *o.Compression
+	compression.Watcher = sent
+	packed, err := e.pack(ctx, target, o.Platform, compression)
 	if err != nil {
 		return Pushed{}, err
 	}
@@ -58,10 +63,8 @@ func (e *Engine) Push(ctx context.Context, name string, o PushOptions) (Pushed, 
 	if err != nil {
 		return Pushed{}, err
 	}
-	repo := e.registry.Repository(r)
-	repo.Resume(uploads{e.store})
 	_, err = content.Copy(ctx, repo, refetcher{e}, packed, content.CopyOptions{
-		Progress: o.Progress, MountFrom: func(d image.Descriptor) []string { return from[d.Digest] },
+		Progress: sent.told(o.Progress), MountFrom: func(d image.Descriptor) []string { return from[d.Digest] },
 	})
 	if err != nil {
 		return Pushed{}, err

@@ -168,9 +168,33 @@ func recall(ctx context.Context, st *store.Store, memo string) (image.Descriptor
 	return d, ok && err == nil
 }
 
-// write makes the compressed blob. Its digest is known only at the end.
-func write(ctx context.Context, st *store.Store, d image.Descriptor, want string, o Options) (image.Descriptor, error) {
-	var n image.Descriptor
+// write makes the compressed blob, going on with what a process that was killed has
+// made of it.
+func write(ctx context.Context, st *store.Store, d image.Descriptor, want string, o Options) (n image.Descriptor, err error) {
+	name := fmt.Sprintf("%s-%s-%d", d.Digest.Encoded(), o.Kind, o.Level)
+	g, err := st.Grow(ctx, name)
+	if err != nil {
+		return n, err
+	}
+	watched := make(chan struct{})
+	watch, stop := context.WithCancel(ctx)
+	defer func() {
+		if err != nil {
+			g.Fail(err)
+			stop()
+		}
+		<-watched
+		stop()
+		if cerr := g.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	go func() {
+		defer close(watched)
+		if o.Watcher != nil {
+			o.Watcher.Watch(watch, d, name, g)
+		}
+	}()
 	rc, err := st.Fetch(ctx, d)
 	if err != nil {
 		return n, err
@@ -181,19 +205,33 @@ func write(ctx context.Context, st *store.Store, d image.Descriptor, want string
 		return n, err
 	}
 	defer in.Close()
-	w, err := st.NewBlob(ctx)
-	if err != nil {
+	if err := pack(ctx, g, in, o); err != nil {
 		return n, err
 	}
-	defer w.Close()
-	if err := pack(w, in, o); err != nil {
-		return n, err
-	}
-	return w.Commit(ctx, want)
+	return g.Commit(ctx, want)
 }
 
-func pack(w io.Writer, r io.Reader, o Options) error {
-	c, err := layer.Compress(w, o.Kind, o.Level)
+// markEvery is how many bytes of a layer are compressed between two marks.
+const markEvery = 16 << 20
+
+// pack compresses r into g.
+func pack(ctx context.Context, g *store.Growing, r io.Reader, o Options) error {
+	from, err := kept(g, o)
+	if err != nil {
+		return err
+	}
+	marked := from.In
+	var c io.WriteCloser
+	if o.Kind == "gzip" {
+		c, err = layer.CompressGzip(g, layer.GzipOptions{Level: o.Level, From: from, Reached: func(p layer.GzipPoint) {
+			if p.In-marked >= markEvery {
+				marked = p.In
+				_ = g.SetMark(ctx, fmt.Appendf(nil, "%s %d %d", codecVersion, p.In, p.Out)) // only time is lost
+			}
+		}})
+	} else {
+		c, err = layer.Compress(g, o.Kind, o.Level)
+	}
 	if err != nil {
 		return err
 	}
@@ -202,4 +240,17 @@ func pack(w io.Writer, r io.Reader, o Options) error {
 		return err
 	}
 	return c.Close()
+}
+
+// codecVersion changes when the bytes that a level makes do.
+const codecVersion = "1"
+
+// kept is where the making of g goes on: where its mark says, or at the beginning.
+func kept(g *store.Growing, o Options) (p layer.GzipPoint, err error) {
+	var version string
+	n, _ := fmt.Sscan(string(g.Mark()), &version, &p.In, &p.Out)
+	if n == 3 && version == codecVersion && o.Kind == "gzip" && p.In > 0 && g.Keep(p.Out) == nil {
+		return p, nil
+	}
+	return layer.GzipPoint{}, g.Keep(0)
 }

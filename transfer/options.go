@@ -1,10 +1,13 @@
 package transfer
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"strconv"
 
 	"github.com/mica-build/mica/errs"
+	"github.com/mica-build/mica/image"
 )
 
 // Options say how layers are compressed.
@@ -16,6 +19,24 @@ type Options struct {
 	// Force compresses layers anew that are compressed already, such as those
 	// of a pulled base image.
 	Force bool
+	// Watcher, if it is not nil, is shown each layer that has to be made.
+	Watcher Watcher
+}
+
+// A Watcher reads layers while they are being made.
+type Watcher interface {
+	// Watch runs beside the making of a layer, and Compress waits for it. plain is the
+	// layer as it was before, name the same for the same bytes. It is called concurrently.
+	Watch(ctx context.Context, plain image.Descriptor, name string, g Growing)
+}
+
+// A Growing is a compressed layer while it is being made. It may be read from any
+// goroutine.
+type Growing interface {
+	io.ReaderAt
+	// Wait waits until there are n bytes, or all. It says how many there are and, once
+	// they are all, describes the blob; before that the description is zero.
+	Wait(ctx context.Context, n int64) (have int64, whole image.Descriptor, err error)
 }
 
 // ParseOptions reads the attributes compression, compression-level and

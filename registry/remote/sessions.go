@@ -78,9 +78,14 @@ func (r *Repository) sendKept(ctx context.Context, d image.Descriptor, rd io.Rea
 		return err
 	}
 	err := r.sendChunks(ctx, at, d, src, chunks{size: keptChunk, sent: have, keep: func(at *url.URL) { u.Keep(at.String()) }})
+	return r.noChunks(err)
+}
+
+// noChunks takes note of a registry that answers as if it knew no chunks.
+func (r *Repository) noChunks(err error) error {
 	var refused *Error
 	if errors.As(err, &refused) && (refused.Status == http.StatusMethodNotAllowed || refused.Status == http.StatusNotImplemented || refused.Status == http.StatusBadRequest) {
-		r.wantsWhole() // a registry that knows no chunks
+		r.wantsWhole()
 		return &temporaryError{err}
 	}
 	return err

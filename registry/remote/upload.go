@@ -207,8 +207,13 @@ func (r *Repository) progress(ctx context.Context, at *url.URL) (*url.URL, int64
 
 // cancel gives the registry its upload back; it does not matter if that fails.
 func (r *Repository) cancel(ctx context.Context, resp *http.Response) {
-	at, err := r.location(resp)
-	if err != nil || ctx.Err() != nil {
+	if at, err := r.location(resp); err == nil {
+		r.cancelAt(ctx, at)
+	}
+}
+
+func (r *Repository) cancelAt(ctx context.Context, at *url.URL) {
+	if ctx.Err() != nil {
 		return
 	}
 	if resp, err := r.host.do(ctx, http.MethodDelete, at, nil, nil); err == nil {
