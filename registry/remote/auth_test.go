@@ -222,6 +222,17 @@ func TestBearer(t *testing.T) {
 	})
 }
 
+// TestPrivateRealm has a token server under another name of a private network.
+func TestPrivateRealm(t *testing.T) {
+	ts := tokenServer(t)
+	ts.URL = strings.Replace(ts.URL, "127.0.0.1", "localhost", 1)
+	reg := serve(t, server.Options{Authorize: ts.authorize})
+	o := quick()
+	o.Credential = with(remote.Credential{Username: "me", Password: "secret"})
+	r := repo(t, reg.host, o)
+	contenttest.Read(t, r, contenttest.Push(t, r, "a"))
+}
+
 // TestOneToken makes sure that a token is asked for once, not for each request.
 func TestOneToken(t *testing.T) {
 	ts := tokenServer(t)

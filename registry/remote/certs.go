@@ -33,6 +33,19 @@ func (c certs) tls(client, skipVerify bool) tlsSource {
 	}
 }
 
+// certsDirs are where docker and podman look, without root and with it.
+func certsDirs() []string {
+	var dirs []string
+	user, err := os.UserConfigDir()
+	for _, base := range []string{user, "/etc"} {
+		if base == "" || base == user && err != nil {
+			continue
+		}
+		dirs = append(dirs, filepath.Join(base, "docker/certs.d"), filepath.Join(base, "containers/certs.d"))
+	}
+	return dirs
+}
+
 // loadCerts reads the first directory of dirs that has one of the names.
 func loadCerts(dirs []string, names ...string) (certs, error) {
 	for _, dir := range dirs {

@@ -32,7 +32,8 @@ type Options struct {
 	Insecure []string
 	// CertsDirs are searched in order for a directory HOST with *.crt
 	// (authorities) and *.cert with *.key (client certificates).
-	// nil means /etc/docker/certs.d; an empty slice means none.
+	// nil means certs.d of docker and podman, in the user's configuration and in
+	// /etc; an empty slice means none.
 	CertsDirs []string
 	// Hosts says what is special about registries, such as mirrors; nil is nothing.
 	Hosts Hosts
@@ -67,7 +68,7 @@ func New(o Options) *Client {
 		o.UserAgent = "mica"
 	}
 	if o.CertsDirs == nil {
-		o.CertsDirs = []string{"/etc/docker/certs.d"}
+		o.CertsDirs = certsDirs()
 	}
 	if o.Retries == 0 {
 		o.Retries = 4

@@ -28,6 +28,7 @@ type host struct {
 	o    Options
 
 	unreachable downtime
+	realms      realms
 
 	mu     sync.Mutex
 	ready  bool
@@ -197,10 +198,15 @@ type route struct{ h *host }
 
 // RoundTrip sends the request.
 func (r route) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Host == r.h.addr {
-		return r.h.own.RoundTrip(req)
+	if req = r.h.realms.real(req); req.URL.Host != r.h.addr {
+		return r.h.other.RoundTrip(req)
 	}
-	return r.h.other.RoundTrip(req)
+	var at net.Addr
+	resp, err := r.h.own.RoundTrip(noting(req, &at))
+	if err == nil {
+		r.h.realms.disguise(req, resp, at)
+	}
+	return resp, err
 }
 
 // ping checks that the registry is one and lets us in.
