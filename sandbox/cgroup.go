@@ -21,7 +21,7 @@ func (l *launch) fillCgroup() error {
 	if err != nil {
 		return err
 	}
-	l.group = g
+	l.group, l.p.group = g, g
 	l.later(g.Remove)
 	l.p.oom = g.OOMKilled
 	if !l.s.Insecure && !g.Guarded {
@@ -62,7 +62,7 @@ func (l *launch) fillDelegated() error {
 	if err != nil {
 		return err
 	}
-	l.group = g
+	l.group, l.p.group = g, g
 	l.later(g.Remove)
 	l.p.oom = g.OOMKilled
 	if d := g.Dir(); d != nil {

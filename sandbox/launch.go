@@ -4,6 +4,7 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -31,6 +32,7 @@ type launch struct {
 	group  *cgroup.Group // nil where there is none
 
 	standing
+	joined   []joined // namespaces to start the process in; see Enter
 	netns    *os.File // what the process starts in, nil for the host's
 	nested   bool     // the process gets a user namespace of its own
 	attached []string // see pathFor
@@ -45,8 +47,7 @@ func (r *Runner) Start(ctx context.Context, s *Spec) (*Process, error) {
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("run: %w", err)
 	}
-	l := &launch{r: r, s: s, p: &Process{ctx: ctx, cpu: s.CPUTime, stdio: new(stdio), ended: make(chan struct{})}}
-	l.stubs.root = s.Root
+	l := newLaunch(ctx, r, s)
 	if err := l.start(); err != nil {
 		if cerr := l.p.clean(); cerr != nil {
 			r.log().Warn("clean up sandbox", "error", cerr)
@@ -54,6 +55,12 @@ func (r *Runner) Start(ctx context.Context, s *Spec) (*Process, error) {
 		return nil, err
 	}
 	return l.p, nil
+}
+
+func newLaunch(ctx context.Context, r *Runner, s *Spec) *launch {
+	l := &launch{r: r, s: s, p: &Process{r: r, ctx: ctx, cpu: s.CPUTime, stdio: new(stdio), ended: make(chan struct{})}}
+	l.stubs.root = s.Root
+	return l
 }
 
 func (l *launch) start() error {
@@ -145,12 +152,12 @@ func (l *launch) fillMounts() error {
 func (l *launch) fillRest() (err error) {
 	c, s := &l.config, l.s
 	c.Args, c.Dir, c.SharedProc = s.Args, s.Dir, l.r.SharedProc
-	// An empty HOME counts as none, as in runc.
-	c.Env = slices.DeleteFunc(slices.Clone(s.Env), func(v string) bool { return v == "HOME=" })
+	c.Env = withoutEmptyHome(s.Env)
 	c.Hostname, c.ReadonlyRoot, c.Insecure, c.Terminal = s.hostname(), s.ReadonlyRoot, s.Insecure, s.Terminal
 	if c.ShmSize = s.ShmSize; c.ShmSize == 0 {
 		c.ShmSize = 64 << 20
 	}
+	c.Rows, c.Cols = s.Rows, s.Cols
 	if err := l.fillCA(); err != nil {
 		return err
 	}
@@ -162,6 +169,11 @@ func (l *launch) fillRest() (err error) {
 		return err
 	}
 	return nil
+}
+
+// withoutEmptyHome is env: an empty HOME counts as none, as in runc.
+func withoutEmptyHome(env []string) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(v string) bool { return v == "HOME=" })
 }
 
 // enterNetwork makes this thread's network the one the process starts in. A
@@ -199,8 +211,8 @@ func (l *launch) spawn() error {
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
-		err := l.enterNetwork()
-		if l.netns == nil {
+		err := errors.Join(l.enterNetwork(), l.join())
+		if l.netns == nil && l.joined == nil {
 			defer runtime.UnlockOSThread() // else the thread ends
 		}
 		if err != nil {

@@ -55,6 +55,7 @@ func (l *launch) fillNetwork() error {
 		if err != nil {
 			return err
 		}
+		l.p.addr = ns.Addr
 		gateway, own = ns.Gateway.String(), ns.Addr.Addr().String()
 		conf = withServers(conf, ns.Resolv.Servers)
 	}

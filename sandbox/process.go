@@ -6,17 +6,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mica-build/mica/sandbox/cgroup"
 )
 
 // A Process is a running sandbox. Its methods may be called concurrently.
 type Process struct {
+	r      *Runner
 	proc   *os.Process
+	group  *cgroup.Group // nil where there is none
+	addr   netip.Prefix  // on the bridge
+	nested bool          // it is in a user namespace of its own
 	stdio  *stdio
 	master *os.File // the terminal, if there is one
 	ctx    context.Context
@@ -34,6 +41,14 @@ type Process struct {
 
 // PID is the process as the host knows it.
 func (p *Process) PID() int { return p.proc.Pid }
+
+// Addr is the process's address on the bridge, with the length of the network's
+// prefix; the zero value where it has none of its own.
+func (p *Process) Addr() netip.Prefix { return p.addr }
+
+// Cgroup is the control group that the process and all it starts are in, nil if it has
+// none of its own.
+func (p *Process) Cgroup() *cgroup.Group { return p.group }
 
 // Wait waits until the process has ended, all its output is written and what
 // the sandbox needed is gone. The error is that of [Runner.Run]. It may be

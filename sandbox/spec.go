@@ -8,13 +8,14 @@ import (
 )
 
 // A Spec describes one process and the world it sees. The zero value of each
-// field is docker's default for RUN.
+// field is docker's default for RUN. As JSON it lacks what is of one process only:
+// the root, the streams and other open files.
 type Spec struct {
 	// Root is the root filesystem: a directory or a detached mount. The caller
 	// keeps it open until Run returns, and closes it. Sandboxes that share a root
 	// at the same time should find their mount points in it: one that made them
 	// also removes them.
-	Root *os.File
+	Root *os.File `json:"-"`
 	// ReadonlyRoot mounts the root read-only.
 	ReadonlyRoot bool
 
@@ -44,13 +45,15 @@ type Spec struct {
 	CgroupParent string
 	Resources    Resources
 
-	Stdin          io.Reader // nil is an empty input; an *os.File is passed as it is
-	Stdout, Stderr io.Writer // an *os.File is passed as it is
+	Stdin          io.Reader `json:"-"` // nil is an empty input; an *os.File is passed as it is
+	Stdout, Stderr io.Writer `json:"-"` // an *os.File is passed as it is
 	// CPUTime, when not nil, is set to the processor time that the process and
 	// those it waited for took, before Run or Wait returns.
-	CPUTime *time.Duration
+	CPUTime *time.Duration `json:"-"`
 	// Terminal allocates a pseudo-terminal for the process; Stdin and Stdout are its other end.
 	Terminal bool
+	// Rows and Cols are its size at first, in characters; 0 is the kernel's default.
+	Rows, Cols uint16
 }
 
 // MountKind says what is mounted.
@@ -70,7 +73,7 @@ type Mount struct {
 	// Source is the host path bound, or SourceFile an open file, directory or
 	// detached mount. Subpath is looked up below it, confined to it.
 	Source     string
-	SourceFile *os.File
+	SourceFile *os.File `json:"-"`
 	Subpath    string
 	ReadOnly   bool
 	Recursive  bool  // bind what is mounted below Source too

@@ -42,6 +42,7 @@ func (l *launch) stand() error {
 	l.userns = s.userns || l.r.Rootless
 	l.single = s.single || l.r.Rootless
 	l.nested = l.r.Rootless || s.single && (l.id.uid != 0 || l.id.gid != 0)
+	l.p.nested = l.nested
 	l.config.Rootless, l.config.SingleID = l.userns, l.single
 	return nil
 }

@@ -44,6 +44,11 @@ type Config struct {
 	Rlimits []Rlimit
 	Net     Net
 
+	// Enter is the descriptor of the mount namespace of a sandbox that is there
+	// already, which the command joins; 0: it gets a world of its own. What describes
+	// that world is not looked at then.
+	Enter int
+
 	Terminal bool
 	Rows     uint16
 	Cols     uint16

@@ -74,10 +74,10 @@ func become(c *Config) error {
 	// What the sandbox makes has exactly the mode asked for.
 	unix.Umask(0)
 	w := &world{c: c}
-	steps := []struct {
-		name string
-		do   func() error
-	}{
+	if c.Enter != 0 {
+		return join(w)
+	}
+	steps := []step{
 		{"set up network", func() error { return setupNet(&c.Net) }},
 		{"set up mounts", w.build},
 		{"set hostname", func() error { return sethostname(c) }},
@@ -87,12 +87,25 @@ func become(c *Config) error {
 		{"set resource limits", func() error { return setRlimits(c.Rlimits) }},
 		{"give up privileges", func() error { return dropPrivileges(c) }},
 	}
+	if err := do(steps); err != nil {
+		return err
+	}
+	return execute(c)
+}
+
+// A step is one part of becoming a command.
+type step struct {
+	name string
+	do   func() error
+}
+
+func do(steps []step) error {
 	for _, s := range steps {
 		if err := s.do(); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
-	return execute(c)
+	return nil
 }
 
 func sethostname(c *Config) error { return unix.Sethostname([]byte(c.Hostname)) }
