@@ -24,6 +24,11 @@ func (l *launch) fillCgroup() error {
 	l.group, l.p.group = g, g
 	l.later(g.Remove)
 	l.p.oom = g.OOMKilled
+	if l.s.Accounting {
+		if err := g.Account(); err != nil {
+			return err
+		}
+	}
 	if !l.s.Insecure && !g.Guarded {
 		// Nothing watches over devices: none can be made, and those of the image
 		// and of mounts cannot be opened.
@@ -51,10 +56,13 @@ func (l *launch) fillCgroup() error {
 // fillDelegated makes a cgroup for a process with limits in what this user has
 // been given of the host's.
 func (l *launch) fillDelegated() error {
-	if l.s.Resources == (Resources{}) {
+	if l.s.Resources == (Resources{}) && !l.s.Accounting {
 		return nil
 	}
 	if err := l.r.cgroups.UseDelegated(); err != nil {
+		if l.s.Resources == (Resources{}) {
+			return nil
+		}
 		l.notice("the limits on memory, CPU and processes are not set: " + err.Error() + "; see docs/rootless.md")
 		return nil
 	}

@@ -44,6 +44,9 @@ type Spec struct {
 	ShmSize      int64 // bytes; 0 is 64 MiB
 	CgroupParent string
 	Resources    Resources
+	// Accounting makes the process's control group tell what it uses, and able to be
+	// frozen, on every machine.
+	Accounting bool
 
 	Stdin          io.Reader `json:"-"` // nil is an empty input; an *os.File is passed as it is
 	Stdout, Stderr io.Writer `json:"-"` // an *os.File is passed as it is

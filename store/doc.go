@@ -33,6 +33,7 @@
 //	records/ab/KEY      build cache records; each use appends a newline
 //	cachemounts/…       cache mounts; an instance is lock, id and fs
 //	state/…             callers' small files
+//	holds/              what is kept for longer than a process lives, as for a container
 //	incoming/           blobs of which a part has come, for whoever goes on
 //	leases/ tmp/        one of each per process that writes; flock says who lives
 //	locks/names         locks by name: each is one byte, locked

@@ -229,7 +229,7 @@ func (s *Store) temp(ctx context.Context) (string, error) {
 	return dir, nil
 }
 
-// leases gives the pins of all live leases and the names of dead ones.
+// leases gives the pins of all live leases and holds, and the names of dead leases.
 // The caller holds gc.lock exclusively.
 func (s *Store) leases() (pins []string, dead []string, err error) {
 	entries, err := os.ReadDir(s.path("leases"))
@@ -255,6 +255,11 @@ func (s *Store) leases() (pins []string, dead []string, err error) {
 		}
 		pins = append(pins, strings.Split(string(b), "\n")...)
 	}
+	held, err := s.holds()
+	if err != nil {
+		return nil, nil, err
+	}
+	pins = append(pins, held...)
 	// Should a lease be lost by power loss, its temporaries are left.
 	temps, err := os.ReadDir(s.path("tmp"))
 	if err != nil {
