@@ -5,6 +5,7 @@ package container
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -31,10 +32,20 @@ type Options struct {
 	// Volumes are directories that can be written to even when the root cannot,
 	// besides those of the image.
 	Volumes []string
+	// Layer is where what is written is kept; nil throws it away at the end.
+	Layer *Layer `json:"-"`
+	// Mounted, if it is not nil, is told of the mounted root before the command starts.
+	// The root is good until the container ends.
+	Mounted func(root *os.File) error `json:"-"`
 	// Sandbox holds what is used as it is: hostname, mounts, network, limits,
 	// capabilities and streams. Root, Args, Env, Dir and User are filled in.
 	Sandbox sandbox.Spec
 }
+
+// A Layer is the writable layer of a container that is kept: Upper in overlay form, and
+// Work for overlayfs on the same filesystem. A container that ends leaves both as they
+// are for the next time.
+type Layer struct{ Upper, Work string }
 
 // spec joins the image's config and the options to what the sandbox runs. The
 // root and the volumes are still to be mounted.

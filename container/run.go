@@ -42,9 +42,14 @@ func (r *Runner) Run(ctx context.Context, layers []image.Descriptor, c image.Con
 			err = cerr
 		}
 	}()
-	root, err := trees.add(ctx, r, lower)
+	root, err := trees.root(ctx, r, lower, o.Layer)
 	if err != nil {
 		return fmt.Errorf("mount root: %w", err)
+	}
+	if o.Mounted != nil {
+		if err := o.Mounted(root.File()); err != nil {
+			return err
+		}
 	}
 	if err := makeDir(root.File(), spec.Dir); err != nil {
 		return fmt.Errorf("working directory: %w", err)
@@ -105,7 +110,21 @@ func makeDir(root *os.File, dir string) error {
 // trees are the mounted roots of one container, each with the draft it writes to.
 type trees struct {
 	mounted []*snapshot.Tree
+	kept    *snapshot.Tree // the one of them whose layer is not a draft
 	drafts  []*store.Draft
+}
+
+// root stacks lower under the layer that is kept, or a new, empty one.
+func (t *trees) root(ctx context.Context, r *Runner, lower []string, kept *Layer) (*snapshot.Tree, error) {
+	if kept == nil {
+		return t.add(ctx, r, lower)
+	}
+	tree, err := r.Mounter.Mount(ctx, snapshot.Request{Lower: lower, Upper: kept.Upper, Work: kept.Work})
+	if err != nil {
+		return nil, err
+	}
+	t.mounted, t.kept = append(t.mounted, tree), tree
+	return tree, nil
 }
 
 // add stacks lower under a new, empty layer.
@@ -123,9 +142,12 @@ func (t *trees) add(ctx context.Context, r *Runner, lower []string) (*snapshot.T
 	return tree, nil
 }
 
-// close unmounts everything and throws away what was written.
+// close unmounts everything and throws away what was written to drafts.
 func (t *trees) close() error {
 	var first error
+	if t.kept != nil {
+		first = t.kept.Settle()
+	}
 	for _, m := range t.mounted {
 		if err := m.Close(); first == nil {
 			first = err
