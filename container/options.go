@@ -77,6 +77,20 @@ func (o Options) spec(c image.Config) (*sandbox.Spec, error) {
 	return &s, nil
 }
 
+// Process is what a further process in the container has like the first one: environment,
+// user, directory, groups, capabilities and limits.
+func (o Options) Process(c image.Config) sandbox.Spec {
+	s := o.Sandbox
+	s.Env, s.User, s.Dir = o.env(c), c.Config.User, c.Config.WorkingDir
+	if o.User != "" {
+		s.User = o.User
+	}
+	if o.Dir != "" {
+		s.Dir = o.Dir
+	}
+	return s
+}
+
 // args is entrypoint and command.
 func (o Options) args(c image.Config) []string {
 	entrypoint, command := c.Config.Entrypoint, c.Config.Cmd

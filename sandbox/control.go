@@ -133,6 +133,9 @@ func (l *launch) openTerminal(oob []byte) error {
 		return fmt.Errorf("terminal: %w", err)
 	}
 	l.p.master = os.NewFile(uintptr(fds[0]), "terminal")
+	if l.s.KeepTerminal {
+		return nil
+	}
 	l.p.stdio.terminal(l.p.master, l.s)
 	return nil
 }

@@ -46,6 +46,10 @@ func (p *Process) PID() int { return p.proc.Pid }
 // prefix; the zero value where it has none of its own.
 func (p *Process) Addr() netip.Prefix { return p.addr }
 
+// Master is the other end of the terminal where Spec.KeepTerminal asked for it, which the
+// caller closes; otherwise it is the Process's own. nil without a terminal.
+func (p *Process) Master() *os.File { return p.master }
+
 // Cgroup is the control group that the process and all it starts are in, nil if it has
 // none of its own.
 func (p *Process) Cgroup() *cgroup.Group { return p.group }

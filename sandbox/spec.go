@@ -57,6 +57,8 @@ type Spec struct {
 	Terminal bool
 	// Rows and Cols are its size at first, in characters; 0 is the kernel's default.
 	Rows, Cols uint16
+	// KeepTerminal leaves the other end of the terminal to the caller, as Process.Master.
+	KeepTerminal bool `json:"-"`
 }
 
 // MountKind says what is mounted.

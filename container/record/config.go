@@ -34,6 +34,8 @@ type Config struct {
 	Networks []Attachment
 	// OpenStdin keeps the standard input open when nobody is attached.
 	OpenStdin bool
+	// StdinOnce ends it when the first who is attached does.
+	StdinOnce bool
 
 	StopSignal  string // "" is SIGTERM
 	StopTimeout *int   // seconds; nil is 10
