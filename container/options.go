@@ -52,7 +52,7 @@ type Layer struct{ Upper, Work string }
 func (o Options) spec(c image.Config) (*sandbox.Spec, error) {
 	s := o.Sandbox
 	s.Mounts = slices.Clone(s.Mounts)
-	s.Args = o.args(c)
+	s.Args = o.Args(c)
 	if len(s.Args) == 0 {
 		return nil, fmt.Errorf("no command specified: %w", errs.ErrInvalid)
 	}
@@ -91,8 +91,8 @@ func (o Options) Process(c image.Config) sandbox.Spec {
 	return s
 }
 
-// args is entrypoint and command.
-func (o Options) args(c image.Config) []string {
+// Args is entrypoint and command, as the image and the options say.
+func (o Options) Args(c image.Config) []string {
 	entrypoint, command := c.Config.Entrypoint, c.Config.Cmd
 	if o.Entrypoint != nil {
 		entrypoint, command = nil, nil

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -44,7 +43,7 @@ func (e *Engine) Import(ctx context.Context, r io.Reader, o ImportOptions) (dige
 		return "", err
 	}
 	c.RootFS.DiffIDs = []digest.Digest{l.DiffID}
-	return e.publish(ctx, name, c, l)
+	return e.publishOn(ctx, name, c, nil, l)
 }
 
 func (e *Engine) importConfig(o ImportOptions) image.Config {
@@ -89,28 +88,4 @@ func (e *Engine) importLayer(ctx context.Context, r io.Reader) (store.Layer, err
 		return none, err
 	}
 	return e.store.Identify(ctx, l.ID)
-}
-
-// publish writes the config and manifest of an image of one layer and names it.
-func (e *Engine) publish(ctx context.Context, name string, c image.Config, l store.Layer) (digest.Digest, error) {
-	raw, err := json.Marshal(c)
-	if err != nil {
-		return "", err
-	}
-	config, err := e.store.WriteBlob(ctx, image.MediaTypeConfig, raw)
-	if err != nil {
-		return "", err
-	}
-	m := image.Manifest{MediaType: image.MediaTypeManifest, Config: config, Layers: []image.Descriptor{
-		{MediaType: image.MediaTypeLayer, Digest: l.DiffID, Size: l.Size},
-	}}
-	m.SchemaVersion = 2
-	if raw, err = json.Marshal(m); err != nil {
-		return "", err
-	}
-	target, err := e.store.WriteBlob(ctx, image.MediaTypeManifest, raw)
-	if err != nil {
-		return "", err
-	}
-	return config.Digest, e.store.Tag(ctx, name, target)
 }

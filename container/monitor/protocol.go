@@ -106,8 +106,11 @@ var kinds = map[string]error{
 	"unsupported": errs.ErrUnsupported, "done": os.ErrProcessDone,
 }
 
-// failed is the reply that says err.
-func failed(err error) Reply {
+// Failed is the reply that says err, which may be nil.
+func Failed(err error) Reply {
+	if err == nil {
+		return Reply{}
+	}
 	r := Reply{Error: err.Error()}
 	for kind, target := range kinds {
 		if errors.Is(err, target) {

@@ -37,7 +37,7 @@ func (k *keeper) accept() {
 		k.served.Go(func() {
 			defer c.Close()
 			if err := k.serve(c); err != nil {
-				_ = sendJSON(c, frameReply, failed(err))
+				_ = sendJSON(c, frameReply, Failed(err))
 			}
 		})
 	}
@@ -520,7 +520,7 @@ func (k *keeper) outcome() Reply {
 	defer k.mu.Unlock()
 	var x *sandbox.ExitError
 	if k.result != nil && (!errors.As(k.result, &x) || x.Err != nil) {
-		return failed(k.result)
+		return Failed(k.result)
 	}
 	return Reply{Code: k.c.State.ExitCode}
 }

@@ -12,6 +12,7 @@ import (
 // formats are the default --format of commands, from docker's config.json.
 type formats struct {
 	Images string `json:"imagesFormat"`
+	PS     string `json:"psFormat"`
 }
 
 // configFormats reads the formats the user has chosen. A config that is not

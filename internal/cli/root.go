@@ -37,8 +37,9 @@ func newRootCmd(a *app, name string) *cobra.Command {
 		&cobra.Group{ID: groupManage, Title: "Management Commands:"},
 		&cobra.Group{ID: groupOther, Title: "Commands:"},
 	)
-	addGroup(root, groupCommon, newRunCmd(a), newBuildCmd(a))
-	addGroup(root, groupManage, newImageCmd(a), newBuilderCmd(a), newBuildsCmd(a), newContextCmd(a), newBuildxCmd(a), newSystemCmd(a), newRegistryCmd(a), newManifestCmd(a), newConfigCmd(a))
+	addGroup(root, groupCommon, newRunCmd(a), newExecCmd(a), newPsCmd(a, "ps"), newBuildCmd(a))
+	addContainerVerbs(a, root)
+	addGroup(root, groupManage, newContainerCmd(a), newVolumeCmd(a), newImageCmd(a), newBuilderCmd(a), newBuildsCmd(a), newContextCmd(a), newBuildxCmd(a), newSystemCmd(a), newRegistryCmd(a), newManifestCmd(a), newConfigCmd(a))
 	addImageTwins(a, root)
 	addGroup(root, groupCommon, newLoginCmd(a), newLogoutCmd(a), newVersionCmd(a), newInfoCmd(a), newDoctorCmd(a))
 	addGroup(root, groupOther, newCompletionCmd(a), newWhyCmd(a), newLintCmd(a), newCopyCmd(a), newSyncCmd(a), newTagsCmd(a), newDigestCmd(a), newReferrersCmd(a), newSearchCmd(a), newImagetoolsCmd(a))

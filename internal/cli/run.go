@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -42,24 +40,16 @@ type runOptions struct {
 	steps                stepFlags
 	sigProxy             bool
 
-	// refused, or accepted and of no consequence
-	detach, publishAll, quiet bool
-	publish                   []string
-	name, restart             string
-	labelFiles                []string
-	unsupported               []string // docker's flags that were given and do nothing here
+	containerFlags
+	unsupported []string // docker's flags that were given and do nothing here
 }
 
 // newRunCmd is `mica run`.
 func newRunCmd(a *app) *cobra.Command {
 	o := &runOptions{}
 	cmd := &cobra.Command{
-		Use:   "run --rm [OPTIONS] IMAGE [COMMAND] [ARG...]",
-		Short: "Run a command in a new container",
-		Long: `Run a command in a new container, in the foreground.
-
-The container is gone when the command ends: mica keeps no containers yet, which
-is why --rm has to be given.`,
+		Use:                   "run [OPTIONS] IMAGE [COMMAND] [ARG...]",
+		Short:                 "Create a container of an image and run a command in it",
 		Args:                  args(1, -1),
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -69,18 +59,44 @@ is why --rm has to be given.`,
 		},
 	}
 	o.addTo(cmd.Flags())
+	cmd.Flags().BoolVarP(&o.detach, "detach", "d", false, "run in the background and print the container's id")
+	cmd.Flags().BoolVar(&o.sigProxy, "sig-proxy", true, "pass signals on to the command, unless it has a terminal")
+	cmd.Flags().StringVar(&o.detachKeys, "detach-keys", "", detachKeysHelp)
+	return cmd
+}
+
+// newCreateCmd is `mica create`.
+func newCreateCmd(a *app) *cobra.Command {
+	o := &runOptions{}
+	cmd := &cobra.Command{
+		Use:                   "create [OPTIONS] IMAGE [COMMAND] [ARG...]",
+		Short:                 "Create a container, to be started later",
+		Args:                  args(1, -1),
+		DisableFlagsInUseLine: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.setEntrypoint = cmd.Flags().Changed("entrypoint")
+			o.unsupported = unsupportedFlags(cmd.Flags())
+			c, err := a.makeContainer(cmd.Context(), o, args[0], args[1:])
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(a.stdout, c.ID)
+			return nil
+		},
+	}
+	o.addTo(cmd.Flags())
 	return cmd
 }
 
 func (o *runOptions) addTo(f *pflag.FlagSet) {
 	f.SetInterspersed(false)              // what follows the image belongs to the command
 	f.Bool("help", false, "help for run") // without -h, which is --hostname
-	f.BoolVar(&o.rm, "rm", false, "remove the container when it ends (needed: containers are not kept yet)")
+	f.BoolVar(&o.rm, "rm", false, "remove the container, with its anonymous volumes, when it ends")
 	f.BoolVarP(&o.interactive, "interactive", "i", false, "connect standard input")
 	f.BoolVarP(&o.tty, "tty", "t", false, "give the command a terminal")
 	f.StringArrayVarP(&o.env, "env", "e", nil, "environment variable, `NAME=VALUE`, or NAME to pass it on")
 	f.StringArrayVar(&o.envFiles, "env-file", nil, "`file` with environment variables, one a line")
-	f.StringArrayVarP(&o.volumes, "volume", "v", nil, "bind mount, `/host:/container[:ro]`")
+	f.StringArrayVarP(&o.volumes, "volume", "v", nil, "bind mount or volume, `/host:/container[:ro]`, `name:/container` or `/container`")
 	f.StringArrayVar(&o.tmpfs, "tmpfs", nil, "tmpfs mount, `/path[:size=64m,mode=1777]`")
 	f.StringArrayVar(&o.mounts, "mount", nil, "mount, `fields` as in type=bind,source=/host,target=/container,readonly or type=tmpfs,target=/t,tmpfs-size=64m")
 	f.StringVarP(&o.workdir, "workdir", "w", "", "working directory")
@@ -100,47 +116,26 @@ func (o *runOptions) addTo(f *pflag.FlagSet) {
 	f.StringVar(&o.platform, "platform", os.Getenv("DOCKER_DEFAULT_PLATFORM"), "platform of the image")
 	f.StringVar(&o.pull, "pull", "missing", "when to pull the image: always, missing or never")
 	f.Int64Var(&o.pidsLimit, "pids-limit", 0, "limit of processes")
-	f.BoolVar(&o.sigProxy, "sig-proxy", true, "pass signals on to the command, unless it has a terminal")
 	o.limits.addTo(f)
 	o.steps.addTo(f)
 
-	f.BoolVarP(&o.detach, "detach", "d", false, "refused: in a later release")
-	f.StringArrayVarP(&o.publish, "publish", "p", nil, "refused: in a later release")
-	f.BoolVarP(&o.publishAll, "publish-all", "P", false, "refused: in a later release")
-	f.StringVar(&o.name, "name", "", "accepted: nothing can ask for a container that is not kept")
-	f.BoolVarP(&o.quiet, "quiet", "q", false, "accepted")
-	f.StringArrayVar(&o.labelFiles, "label-file", nil, "accepted if the file can be read")
-	f.StringVar(&o.restart, "restart", "no", "refused but for \"no\": the container ends with its command")
-	for _, name := range []string{"detach", "publish", "publish-all", "name", "quiet", "label-file", "restart"} {
-		must(f.MarkHidden(name))
-	}
+	o.containerFlags.addTo(f)
 	addIdleFlags(f)
 }
 
-// check refuses what needs containers that are kept.
+// check refuses what cannot be.
 func (o *runOptions) check() error {
 	switch {
-	case o.detach:
-		return fmt.Errorf("--detach: %w: containers run in the foreground; a later release has it", errs.ErrUnsupported)
-	case len(o.publish) > 0 || o.publishAll:
-		return withHint(fmt.Errorf("--publish: %w: a later release has it", errs.ErrUnsupported),
-			"With --network host the command's ports are the host's.")
 	case len(o.unsupported) > 0:
 		return fmt.Errorf("%s: %w: mica has no such thing yet", strings.Join(o.unsupported, ", "), errs.ErrUnsupported)
-	case o.restart != "" && o.restart != "no":
+	case o.rm && o.restart != "" && o.restart != "no":
 		return errors.New("conflicting options: cannot specify both --restart and --rm")
+	case o.detach && len(o.attachTo) > 0:
+		return errors.New("conflicting options: cannot specify both --attach and --detach")
 	case o.name != "" && !containerName.MatchString(o.name):
 		return fmt.Errorf("invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", o.name)
-	case !o.rm:
-		return withHint(errors.New("containers are not kept yet: only run --rm is supported"),
-			"Add --rm: mica run --rm …")
 	case !slices.Contains([]string{"always", "missing", "never"}, o.pull):
 		return fmt.Errorf("--pull %q: %w: it is always, missing or never", o.pull, errs.ErrInvalid)
-	}
-	for _, name := range o.labelFiles {
-		if _, err := os.ReadFile(name); err != nil {
-			return fmt.Errorf("--label-file: %w", err)
-		}
 	}
 	return nil
 }
@@ -167,30 +162,21 @@ func runRun(ctx context.Context, a *app, o *runOptions, name string, command []s
 }
 
 func (a *app) runContainer(ctx context.Context, o *runOptions, name string, command []string) error {
-	if err := o.check(); err != nil {
-		return err
-	}
-	options, err := o.container(a, command)
+	c, err := a.makeContainer(ctx, o, name, command)
 	if err != nil {
 		return err
 	}
-	if a.steps, err = o.steps.read(); err != nil {
-		return err
+	switch {
+	case o.detach:
+		if err := a.startMonitor(ctx, c, false); err != nil {
+			return err
+		}
+		fmt.Fprintln(a.stdout, c.ID)
+		return nil
+	case o.tty || c.Restart.Name != "no":
+		return a.runAttached(ctx, c, a.attachedStreams(o), attachOptions{start: true, sigProxy: o.sigProxy, detachKeys: o.detachKeys})
 	}
-	m, err := a.imageToRun(ctx, o, name)
-	if err != nil {
-		return err
-	}
-	if err := makeSources(options.Sandbox.Mounts); err != nil {
-		return err
-	}
-	r, err := a.containerRunner(func(ctx context.Context, r *sandbox.Runner, s *sandbox.Spec) error {
-		return attach(ctx, r, s, o.sigProxy && !o.tty)
-	})
-	if err != nil {
-		return err
-	}
-	return r.Run(ctx, m.Layers, m.Config, options)
+	return a.runHere(ctx, c, o)
 }
 
 // container says what the flags ask for in the container's terms.
@@ -203,18 +189,19 @@ func (o *runOptions) container(a *app, command []string) (container.Options, err
 	if out.Env, err = runEnv(o.envFiles, o.env, a.proxies(), os.LookupEnv); err != nil {
 		return out, err
 	}
-	if out.Sandbox.Mounts, out.Volumes, err = parseVolumes(o.volumes); err != nil {
+	binds, _, err := parseVolumes(o.volumes)
+	if err != nil {
 		return out, err
 	}
 	tmpfs, err := parseTmpfs(o.tmpfs)
 	if err != nil {
 		return out, err
 	}
-	mounts, err := parseMounts(o.mounts)
+	mounts, _, err := parseMounts(o.mounts)
 	if err != nil {
 		return out, err
 	}
-	out.Sandbox.Mounts = slices.Concat(out.Sandbox.Mounts, tmpfs, mounts)
+	out.Sandbox.Mounts = slices.Concat(binds, tmpfs, mounts)
 	if err := checkTargets(out.Sandbox.Mounts); err != nil {
 		return out, err
 	}
@@ -227,14 +214,10 @@ func (o *runOptions) container(a *app, command []string) (container.Options, err
 
 // streams connects what the command reads and writes.
 func (o *runOptions) streams(a *app, s *sandbox.Spec) error {
-	s.Stdout, s.Stderr, s.Terminal = a.stdout, a.stderr, o.tty
-	if !o.interactive {
-		return nil
-	}
-	if o.tty && !isTerminal(a.stdin) {
+	s.Terminal = o.tty
+	if o.interactive && o.tty && !o.detach && !isTerminal(a.stdin) {
 		return withCode(1, withHint(errors.New("the input device is not a TTY"), "Leave -t away where there is no terminal."))
 	}
-	s.Stdin = a.stdin
 	return nil
 }
 
@@ -244,11 +227,6 @@ func (o *runOptions) isolation(s *sandbox.Spec) (err error) {
 		return err
 	}
 	s.Hostname, s.Container = o.hostname, true
-	if s.Hostname == "" {
-		if s.Hostname, err = randomHostname(s.Network); err != nil {
-			return err
-		}
-	}
 	for _, h := range o.addHosts {
 		host, err := parseAddHost(h)
 		if err != nil {
@@ -290,15 +268,4 @@ func parseRunNetwork(s string) (sandbox.NetworkMode, error) {
 		return sandbox.Host, nil
 	}
 	return 0, fmt.Errorf("--network %q: %w yet: there are bridge, none and host", s, errs.ErrUnsupported)
-}
-
-// randomHostname is a container's host name where the user gives none: the
-// host's own in its network, 12 hex digits elsewhere.
-func randomHostname(n sandbox.NetworkMode) (string, error) {
-	if n == sandbox.Host {
-		return os.Hostname()
-	}
-	var b [6]byte
-	_, err := rand.Read(b[:])
-	return strings.ToLower(hex.EncodeToString(b[:])), err
 }

@@ -20,6 +20,17 @@ type lookupFunc func(key string) (string, bool)
 // runEnv is the environment that --env-file and --env ask for, files first, and
 // docker's proxies where neither names them.
 func runEnv(files, list []string, p dockerconfig.Proxy, env lookupFunc) ([]string, error) {
+	out, err := readEnv(files, list, env)
+	if err != nil {
+		return nil, err
+	}
+	return withProxies(out, p), nil
+}
+
+// runEnvOnly is runEnv without proxies, for a further process of a container.
+func runEnvOnly(files, list []string) ([]string, error) { return readEnv(files, list, os.LookupEnv) }
+
+func readEnv(files, list []string, env lookupFunc) ([]string, error) {
 	var out []string
 	for _, f := range files {
 		data, err := os.ReadFile(f)
@@ -46,7 +57,7 @@ func runEnv(files, list []string, p dockerconfig.Proxy, env lookupFunc) ([]strin
 		}
 		out = append(out, s)
 	}
-	return withProxies(out, p), nil
+	return out, nil
 }
 
 // parseEnvFile reads lines of KEY=value, or KEY for the value the environment

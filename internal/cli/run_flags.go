@@ -4,21 +4,19 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// idleRun are docker's flags that mean nothing to a container that nobody can
-// ask for, that runs in the foreground and is gone at its end: they are accepted.
+// idleRun are docker's flags of which nothing depends: they are accepted.
 var idleRun = []string{
-	"annotation", "detach-keys", "expose", "health-cmd", "health-interval", "health-retries", "health-start-interval",
-	"health-start-period", "health-timeout", "log-driver", "log-opt", "stop-signal", "stop-timeout",
+	"annotation",
 }
 
 // unsupportedRun are docker's flags for what mica cannot do yet, and which a
 // command may depend on: they are refused by name rather than called unknown.
 var unsupportedRun = []string{
-	"attach", "blkio-weight", "blkio-weight-device", "cgroupns", "cidfile", "cpu-rt-period", "cpu-rt-runtime",
+	"blkio-weight", "blkio-weight-device", "cgroupns", "cpu-rt-period", "cpu-rt-runtime",
 	"device", "device-cgroup-rule", "device-read-bps", "device-read-iops", "device-write-bps", "device-write-iops",
 	"dns-opt", "dns-option", "dns-search", "domainname", "gpus", "ip", "ip6", "ipc", "link", "link-local-ip",
 	"mac-address", "memory-reservation", "memory-swappiness", "net-alias", "network-alias", "oom-score-adj", "pid",
-	"runtime", "security-opt", "storage-opt", "sysctl", "userns", "uts", "volume-driver", "volumes-from",
+	"runtime", "security-opt", "storage-opt", "sysctl", "userns", "uts", "volume-driver",
 }
 
 // unsupportedRunSwitches are those that take no value.
@@ -31,16 +29,8 @@ func addIdleFlags(f *pflag.FlagSet) {
 		f.StringArray(name, nil, "accepted: of no consequence here")
 		hide(name)
 	}
-	f.StringArrayP("label", "l", nil, "accepted: of no consequence here")
-	f.Bool("no-healthcheck", false, "accepted: of no consequence here")
-	hide("label")
-	hide("no-healthcheck")
 	for _, name := range unsupportedRun {
-		short := ""
-		if name == "attach" {
-			short = "a"
-		}
-		f.StringArrayP(name, short, nil, "refused: in a later release")
+		f.StringArray(name, nil, "refused: in a later release")
 		hide(name)
 	}
 	for _, name := range unsupportedRunSwitches {

@@ -9,20 +9,30 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/mica-build/mica/container/record"
+	"github.com/mica-build/mica/container/volume"
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/sandbox"
 )
 
-// parseVolumes reads -v: "/host:/container[:options]" is a bind mount and
-// "/container" a volume that ends with the container.
-func parseVolumes(list []string) (mounts []sandbox.Mount, volumes []string, err error) {
+// parseVolumes reads -v: "/host:/container[:options]" is a bind mount,
+// "name:/container[:options]" a volume and "/container" one without a name.
+func parseVolumes(list []string) (mounts []sandbox.Mount, volumes []record.Volume, err error) {
 	for _, s := range list {
 		source, rest, bind := strings.Cut(s, ":")
 		if !bind {
-			if !path.IsAbs(s) {
+			if !path.IsAbs(s) || path.Clean(s) == "/" {
 				return nil, nil, fmt.Errorf("--volume %q: %w: the path in the container is not absolute", s, errs.ErrInvalid)
 			}
-			volumes = append(volumes, s)
+			volumes = append(volumes, record.Volume{Target: path.Clean(s)})
+			continue
+		}
+		if !strings.HasPrefix(source, "/") && !strings.HasPrefix(source, ".") {
+			v, err := parseNamed(source, rest)
+			if err != nil {
+				return nil, nil, fmt.Errorf("--volume %q: %w", s, err)
+			}
+			volumes = append(volumes, v)
 			continue
 		}
 		m, err := parseBind(source, rest)
@@ -32,6 +42,30 @@ func parseVolumes(list []string) (mounts []sandbox.Mount, volumes []string, err 
 		mounts = append(mounts, m)
 	}
 	return mounts, volumes, nil
+}
+
+// parseNamed reads a volume with a name.
+func parseNamed(name, rest string) (record.Volume, error) {
+	target, options, _ := strings.Cut(rest, ":")
+	v := record.Volume{Name: name, Target: path.Clean(target)}
+	if err := volume.CheckName(name); err != nil {
+		return v, err
+	}
+	if !path.IsAbs(target) || v.Target == "/" {
+		return v, fmt.Errorf("target %q: %w: it is an absolute path below /", target, errs.ErrInvalid)
+	}
+	for o := range strings.SplitSeq(options, ",") {
+		switch o {
+		case "ro", "readonly":
+			v.ReadOnly = true
+		case "nocopy":
+			v.NoCopy = true
+		case "", "rw", "z", "Z", "consistent", "cached", "delegated":
+		default:
+			return v, fmt.Errorf("option %q: %w", o, errs.ErrUnsupported)
+		}
+	}
+	return v, nil
 }
 
 func parseBind(source, rest string) (sandbox.Mount, error) {
@@ -46,8 +80,6 @@ func parseBind(source, rest string) (sandbox.Mount, error) {
 			return m, err
 		}
 		source = abs
-	case !filepath.IsAbs(source):
-		return m, fmt.Errorf("volume %q: named volumes are %w yet: give a path, as in ./%s", source, errs.ErrUnsupported, source)
 	}
 	m.Source = source
 	for o := range strings.SplitSeq(options, ",") {

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/mica-build/mica/container/record"
+	"github.com/mica-build/mica/container/volume"
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/sandbox"
 )
@@ -20,39 +22,62 @@ type mountFlag struct {
 	kind, source, target string
 	readOnly, recursive  bool
 	size, mode           string
+	noCopy               bool
 	only                 map[string]string // keys that only one type of mount has, and which
 }
 
 // parseMounts reads --mount: fields of comma-separated values, "key=value".
-func parseMounts(list []string) ([]sandbox.Mount, error) {
-	var out []sandbox.Mount
+func parseMounts(list []string) (mounts []sandbox.Mount, volumes []record.Volume, err error) {
 	for _, s := range list {
-		m, err := parseMount(s)
-		if err != nil {
-			return nil, fmt.Errorf("--mount %q: %w", s, err)
+		f, err := parseMount(s)
+		if err == nil && f.kind == "volume" {
+			var v record.Volume
+			if v, err = f.volume(); err == nil {
+				volumes = append(volumes, v)
+				continue
+			}
 		}
-		out = append(out, m)
+		var m sandbox.Mount
+		if err == nil {
+			m, err = f.mount()
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("--mount %q: %w", s, err)
+		}
+		mounts = append(mounts, m)
 	}
-	return out, nil
+	return mounts, volumes, nil
 }
 
-func parseMount(s string) (sandbox.Mount, error) {
+func parseMount(s string) (mountFlag, error) {
 	fields, err := csv.NewReader(strings.NewReader(s)).Read()
 	if err != nil {
-		return sandbox.Mount{}, fmt.Errorf("%w: %w", errs.ErrInvalid, err)
+		return mountFlag{}, fmt.Errorf("%w: %w", errs.ErrInvalid, err)
 	}
 	f := mountFlag{kind: "volume", recursive: true, only: map[string]string{}}
 	for _, field := range fields {
 		key, value, hasValue := strings.Cut(field, "=")
 		if err := f.set(strings.ToLower(key), value, hasValue); err != nil {
-			return sandbox.Mount{}, err
+			return f, err
 		}
 	}
-	return f.mount()
+	return f, nil
+}
+
+// volume is a mount of type volume.
+func (f *mountFlag) volume() (record.Volume, error) {
+	v := record.Volume{Name: f.source, Target: path.Clean(f.target), ReadOnly: f.readOnly, NoCopy: f.noCopy}
+	if err := f.check(); err != nil {
+		return v, err
+	}
+	if v.Name == "" {
+		return v, nil
+	}
+	return v, volume.CheckName(v.Name)
 }
 
 func (f *mountFlag) set(key, value string, hasValue bool) (err error) {
-	if value == "" && key != "readonly" && key != "ro" {
+	if value == "" && key != "readonly" && key != "ro" && key != "volume-nocopy" {
 		return fmt.Errorf("%q: %w: it is key=value", key, errs.ErrInvalid)
 	}
 	switch key {
@@ -81,6 +106,11 @@ func (f *mountFlag) set(key, value string, hasValue bool) (err error) {
 		var not bool
 		not, err = strconv.ParseBool(value)
 		f.recursive = !not
+	case "volume-nocopy":
+		f.only[key], f.noCopy = "volume", true
+		if hasValue {
+			f.noCopy, err = strconv.ParseBool(value)
+		}
 	case "tmpfs-size":
 		f.only[key], f.size = "tmpfs", value
 	case "tmpfs-mode":
@@ -105,28 +135,36 @@ func (f *mountFlag) setRecursive(value string) error {
 	return nil
 }
 
-func (f *mountFlag) mount() (sandbox.Mount, error) {
-	m := sandbox.Mount{Target: path.Clean(f.target), ReadOnly: f.readOnly}
+// check looks at what all types have.
+func (f *mountFlag) check() error {
 	for key, kind := range f.only {
 		if kind != f.kind {
-			return m, fmt.Errorf("%s: %w: only a mount of type %s has it", key, errs.ErrInvalid, kind)
+			return fmt.Errorf("%s: %w: only a mount of type %s has it", key, errs.ErrInvalid, kind)
 		}
 	}
 	switch {
 	case f.target == "":
-		return m, fmt.Errorf("%w: the target is missing", errs.ErrInvalid)
-	case !path.IsAbs(f.target) || m.Target == "/":
-		return m, fmt.Errorf("target %q: %w: it is an absolute path below /", f.target, errs.ErrInvalid)
+		return fmt.Errorf("%w: the target is missing", errs.ErrInvalid)
+	case !path.IsAbs(f.target) || path.Clean(f.target) == "/":
+		return fmt.Errorf("target %q: %w: it is an absolute path below /", f.target, errs.ErrInvalid)
+	}
+	return nil
+}
+
+func (f *mountFlag) mount() (sandbox.Mount, error) {
+	m := sandbox.Mount{Target: path.Clean(f.target), ReadOnly: f.readOnly}
+	if err := f.check(); err != nil {
+		return m, err
 	}
 	switch f.kind {
 	case "bind":
 		return m, f.bind(&m)
 	case "tmpfs":
 		return m, f.tmpfs(&m)
-	case "volume", "image", "npipe", "cluster":
-		return m, fmt.Errorf("type %s: %w yet: there are bind and tmpfs", f.kind, errs.ErrUnsupported)
+	case "image", "npipe", "cluster":
+		return m, fmt.Errorf("type %s: %w yet: there are bind, volume and tmpfs", f.kind, errs.ErrUnsupported)
 	}
-	return m, fmt.Errorf("type %q: %w: there are bind and tmpfs", f.kind, errs.ErrInvalid)
+	return m, fmt.Errorf("type %q: %w: there are bind, volume and tmpfs", f.kind, errs.ErrInvalid)
 }
 
 // bind has to find its source: unlike -v, --mount makes none.
