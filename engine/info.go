@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mica-build/mica/container/record"
 )
 
 // Info describes the engine and the machine it runs on, in the words of
@@ -50,6 +52,9 @@ func (e *Engine) Info(ctx context.Context) (Info, error) {
 		NCPU: runtime.NumCPU(), SystemTime: time.Now().Format(time.RFC3339Nano),
 		Rootless: os.Geteuid() != 0, SecurityOptions: []string{"name=seccomp,profile=builtin"},
 	}
+	if err := e.countContainers(&i); err != nil {
+		return Info{}, err
+	}
 	if i.Rootless {
 		i.SecurityOptions = append(i.SecurityOptions, "name=rootless")
 	}
@@ -64,6 +69,25 @@ func (e *Engine) Info(ctx context.Context) (Info, error) {
 		i.MemTotal = int64(s.Totalram) * int64(s.Unit)
 	}
 	return i, nil
+}
+
+func (e *Engine) countContainers(i *Info) error {
+	list, err := record.NewFolder(e.store).List()
+	if err != nil {
+		return err
+	}
+	i.Containers = len(list)
+	for _, c := range list {
+		switch c.State.Status {
+		case record.Running, record.Restarting:
+			i.ContainersRunning++
+		case record.Paused:
+			i.ContainersPaused++
+		default:
+			i.ContainersStopped++
+		}
+	}
+	return nil
 }
 
 func cgroupVersion() string {

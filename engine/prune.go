@@ -42,7 +42,11 @@ func (e *Engine) prunable(ctx context.Context, o PruneOptions) ([]Image, error) 
 		yes := true
 		f.Dangling = &yes
 	}
-	return e.Images(ctx, f)
+	images, err := e.Images(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	return e.withoutUsed(images)
 }
 
 // wouldRemove says what removing images would do.

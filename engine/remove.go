@@ -32,15 +32,37 @@ func (e *Engine) Remove(ctx context.Context, name string, force bool) ([]Removed
 			return nil, refuse(errs.ErrConflict,
 				"conflict: unable to delete %s (must be forced) - image is referenced in multiple repositories", m.ID.Encoded()[:12])
 		}
+		users, err := e.usedBy(m.ID)
+		if err == nil {
+			err = refuseInUse(m, key, name, users, force)
+		}
+		if err != nil {
+			return nil, err
+		}
 		return e.delete(ctx, m)
 	}
 	refs := m.goesWith(key)
 	if len(refs) == len(m.Names)+len(m.Digests) {
+		users, err := e.usedBy(m.ID)
+		if err == nil {
+			err = refuseInUse(m, key, name, users, force)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(users) > 0 {
+			return e.untag(ctx, refs, true)
+		}
 		return e.delete(ctx, m)
 	}
+	return e.untag(ctx, refs, false)
+}
+
+// untag takes names away. With keep the image stays, without a name.
+func (e *Engine) untag(ctx context.Context, refs []string, keep bool) ([]Removed, error) {
 	var done []Removed
 	for _, r := range refs {
-		if err := e.withRoom(ctx, func() error { return e.store.Untag(ctx, r, false) }); err != nil {
+		if err := e.withRoom(ctx, func() error { return e.store.Untag(ctx, r, keep) }); err != nil {
 			return done, err
 		}
 		done = append(done, Removed{Untagged: Familiar(r)})

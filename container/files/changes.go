@@ -105,7 +105,7 @@ func withoutPlaceholders(upper string, list []Change) []Change {
 		return drop
 	})
 	return slices.DeleteFunc(list, func(c Change) bool {
-		return dropped[c.Path] && c.Kind == "C" && !slices.ContainsFunc(list, func(o Change) bool { return path.Dir(o.Path) == c.Path })
+		return dropped[c.Path] && !slices.ContainsFunc(list, func(o Change) bool { return path.Dir(o.Path) == c.Path })
 	})
 }
 

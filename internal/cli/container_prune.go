@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
@@ -41,42 +40,73 @@ func newContainerPruneCmd(a *app) *cobra.Command {
 }
 
 func (a *app) pruneContainers(fs filters, until time.Time) error {
-	m, err := a.monitor()
+	list, err := a.stoppedContainers(fs, until)
 	if err != nil {
 		return err
+	}
+	freed, err := a.removeAll("Containers", false, list)
+	if err != nil {
+		return err
+	}
+	printReclaimed(a, false, freed)
+	return nil
+}
+
+// A removable is something that prune removes.
+type removable struct {
+	name   string
+	dir    string // what it takes
+	remove func() error
+}
+
+// removeAll removes what is in the list and says so. It gives the bytes that this frees.
+func (a *app) removeAll(kind string, dryRun bool, list []removable) (freed int64, err error) {
+	for i, r := range list {
+		n, err := treeSize(r.dir)
+		if err != nil {
+			return freed, err
+		}
+		if !dryRun {
+			if err := r.remove(); err != nil {
+				return freed, err
+			}
+		}
+		if i == 0 && dryRun {
+			fmt.Fprintln(a.stdout, "Would delete "+kind+":")
+		} else if i == 0 {
+			fmt.Fprintln(a.stdout, "Deleted "+kind+":")
+		}
+		fmt.Fprintln(a.stdout, r.name)
+		freed += n
+	}
+	if len(list) > 0 {
+		fmt.Fprintln(a.stdout)
+	}
+	return freed, nil
+}
+
+// stoppedContainers are those that nothing keeps.
+func (a *app) stoppedContainers(fs filters, until time.Time) ([]removable, error) {
+	m, err := a.monitor()
+	if err != nil {
+		return nil, err
 	}
 	list, err := m.Folder.List()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	match, err := a.containerFilter(filters{"label": fs["label"], "label!": fs["label!"]}, list)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var freed int64
-	first := true
+	var out []removable
 	for _, c := range list {
 		if c.Kept || c.State.Up() || !match(c) || !until.IsZero() && c.Created.After(until) {
 			continue
 		}
-		n, err := treeSize(c.Dir())
-		if err != nil {
-			return err
-		}
-		if err := m.Remove(c, false); err != nil {
-			return err
-		}
-		if freed += n; first {
-			fmt.Fprintln(a.stdout, "Deleted Containers:")
-			first = false
-		}
-		fmt.Fprintln(a.stdout, c.ID)
+		out = append(out, removable{c.ID, c.Dir(), func() error { return m.Remove(c, false) }})
 	}
-	if !first {
-		fmt.Fprintln(a.stdout)
-	}
-	fmt.Fprintln(a.stdout, "Total reclaimed space: "+units.HumanSizeWithPrecision(float64(freed), 3))
-	return nil
+	return out, nil
 }
 
 // hostMemory is the machine's memory in bytes.

@@ -46,7 +46,11 @@ func runDf(ctx context.Context, a *app, o dfOptions) error {
 	if o.verbose {
 		return printUsage(a.stdout, o.format, du, time.Now())
 	}
-	return format.Rows(a.stdout, o.format, "{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}", dfRows(du))
+	k, err := a.keptUsage()
+	if err != nil {
+		return err
+	}
+	return format.Rows(a.stdout, o.format, "{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}", dfRows(du, k))
 }
 
 // A dfRow is one line of `mica system df`.
@@ -58,8 +62,73 @@ type dfRow struct {
 	Type        string
 }
 
-// dfRows has docker's four lines; there are no containers and volumes that stay.
-func dfRows(du engine.DiskUsage) []dfRow {
+// keptUsage is what containers and volumes take.
+type keptUsage struct {
+	containers, running    int
+	containerSize, stopped int64 // bytes; of those that do not run
+	volumes, usedVolumes   int
+	volumeSize, unused     int64
+	images                 map[string]int // containers by image
+}
+
+func (a *app) keptUsage() (keptUsage, error) {
+	k := keptUsage{images: map[string]int{}}
+	f, err := a.containers()
+	if err != nil {
+		return k, err
+	}
+	list, err := f.List()
+	if err != nil {
+		return k, err
+	}
+	for _, c := range list {
+		n, err := treeSize(c.Upper())
+		if err != nil {
+			return k, err
+		}
+		k.containers++
+		k.containerSize += n
+		k.images[c.ImageID.String()]++
+		if c.State.Up() {
+			k.running++
+		} else {
+			k.stopped += n
+		}
+	}
+	return k, a.volumeUsage(&k)
+}
+
+func (a *app) volumeUsage(k *keptUsage) error {
+	vs, err := a.volumes()
+	if err != nil {
+		return err
+	}
+	list, err := vs.List()
+	if err != nil {
+		return err
+	}
+	used, err := a.usedVolumes()
+	if err != nil {
+		return err
+	}
+	for _, v := range list {
+		n, err := treeSize(v.Dir())
+		if err != nil {
+			return err
+		}
+		k.volumes++
+		k.volumeSize += n
+		if len(used[v.Name]) > 0 {
+			k.usedVolumes++
+		} else {
+			k.unused += n
+		}
+	}
+	return nil
+}
+
+// dfRows has docker's four lines.
+func dfRows(du engine.DiskUsage, k keptUsage) []dfRow {
 	active, reclaimable := 0, int64(0)
 	for _, c := range du.Cache {
 		switch {
@@ -70,9 +139,9 @@ func dfRows(du engine.DiskUsage) []dfRow {
 		}
 	}
 	return []dfRow{
-		{"0", share(du.ImagesSize, du.ImagesSize), format.SizeExact(du.ImagesSize), strconv.Itoa(len(du.Images)), "Images"},
-		{"0", "0B", "0B", "0", "Containers"},
-		{"0", "0B", "0B", "0", "Local Volumes"},
+		{strconv.Itoa(len(k.images)), share(du.ImagesSize, du.ImagesSize), format.SizeExact(du.ImagesSize), strconv.Itoa(len(du.Images)), "Images"},
+		{strconv.Itoa(k.running), share(k.stopped, k.containerSize), format.SizeExact(k.containerSize), strconv.Itoa(k.containers), "Containers"},
+		{strconv.Itoa(k.usedVolumes), share(k.unused, k.volumeSize), format.SizeExact(k.volumeSize), strconv.Itoa(k.volumes), "Local Volumes"},
 		{strconv.Itoa(active), format.SizeExact(reclaimable), format.SizeExact(du.CacheSize), strconv.Itoa(len(du.Cache)), "Build Cache"},
 	}
 }

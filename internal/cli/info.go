@@ -47,6 +47,9 @@ func printInfo(a *app, i engine.Info) {
 	lines := [][2]string{
 		{"Server", ""},
 		{" Containers", fmt.Sprint(i.Containers)},
+		{"  Running", fmt.Sprint(i.ContainersRunning)},
+		{"  Paused", fmt.Sprint(i.ContainersPaused)},
+		{"  Stopped", fmt.Sprint(i.ContainersStopped)},
 		{" Images", fmt.Sprint(i.Images)},
 		{" Server Version", i.ServerVersion},
 		{" Storage Driver", i.Driver},

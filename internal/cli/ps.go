@@ -279,7 +279,7 @@ type psRow struct {
 func (r psRow) Label(name string) string { return r.labels[name] }
 
 func newPsRow(c *record.Container, noTrunc bool, now time.Time) psRow {
-	command := strings.Join(c.Options.Args(c.Of), " ")
+	command := showCommand(c.Options.Args(c.Of))
 	id, image := c.ID, c.Image
 	if !noTrunc {
 		id, command = id[:12], format.Ellipsis(command, 20)
@@ -307,6 +307,17 @@ func newPsRow(c *record.Container, noTrunc bool, now time.Time) psRow {
 		r.HealthStatus = c.State.Health.Status
 	}
 	return r
+}
+
+// showCommand joins a command, with quotes around arguments that have blanks.
+func showCommand(args []string) string {
+	out := slices.Clone(args)
+	for i, a := range out {
+		if i > 0 && strings.Contains(a, " ") {
+			out[i] = "'" + a + "'"
+		}
+	}
+	return strings.Join(out, " ")
 }
 
 func shortMount(name string, noTrunc bool) string {

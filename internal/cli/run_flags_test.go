@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/mica-build/mica/container/record"
 	"github.com/mica-build/mica/internal/dockerconfig"
 	"github.com/mica-build/mica/sandbox"
 )
@@ -119,7 +120,7 @@ func TestParseVolumes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mounts, volumes, err := parseVolumes([]string{"/h:/c", "/h:/c/:ro,z", "./sub:/c", "/anonymous"})
+	mounts, volumes, err := parseVolumes([]string{"/h:/c", "/h:/c/:ro,z", "./sub:/c", "/anonymous", "data:/d:ro,nocopy"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,11 +132,11 @@ func TestParseVolumes(t *testing.T) {
 	if diff := cmp.Diff(want, mounts); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]string{"/anonymous"}, volumes); diff != "" {
+	if diff := cmp.Diff([]record.Volume{{Target: "/anonymous"}, {Name: "data", Target: "/d", ReadOnly: true, NoCopy: true}}, volumes); diff != "" {
 		t.Error(diff)
 	}
 	for in, wantErr := range map[string]string{
-		"name:/c": "named volumes", "/h:c": "absolute", "/h:/": "below /", "/h:": "absolute", "rel": "absolute", "/h:/c:shared": `option "shared"`,
+		"a b:/c": "invalid characters", "name:c": "absolute", "name:/": "below /", "name:/c:shared": `option "shared"`, "/h:c": "absolute", "/h:/": "below /", "/h:": "absolute", "rel": "absolute", "/h:/c:shared": `option "shared"`,
 	} {
 		_, _, err := parseVolumes([]string{in})
 		checkErr(t, err, wantErr)
@@ -187,7 +188,7 @@ func TestParseMounts(t *testing.T) {
 		{"root", "type=tmpfs,dst=/", sandbox.Mount{}, "below /"},
 		{"tmpfs with a source", "type=tmpfs,src=/x,dst=/t", sandbox.Mount{}, "a tmpfs has none"},
 		{"option of another type", "type=bind,src=/,dst=/v,tmpfs-size=1m", sandbox.Mount{}, "only a mount of type tmpfs"},
-		{"volume", "src=data,dst=/v", sandbox.Mount{}, "type volume: unsupported yet"},
+		{"image", "type=image,src=data,dst=/v", sandbox.Mount{}, "type image: unsupported yet"},
 		{"unknown type", "type=bogus,dst=/v", sandbox.Mount{}, `type "bogus"`},
 		{"unknown key", "type=tmpfs,dst=/v,bogus=1", sandbox.Mount{}, `unexpected key "bogus"`},
 		{"no value", "type=tmpfs,dst", sandbox.Mount{}, "key=value"},
@@ -197,7 +198,7 @@ func TestParseMounts(t *testing.T) {
 		{"bad quotes", `type=tmpfs,"dst=/t`, sandbox.Mount{}, "invalid"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := parseMounts([]string{tt.in})
+			got, _, err := parseMounts([]string{tt.in})
 			if tt.err != "" {
 				checkErr(t, err, tt.err)
 				return
@@ -227,8 +228,9 @@ func TestRunRefuses(t *testing.T) {
 		t.Error(err)
 	}
 	for want, o := range map[string]runOptions{
-		"only run --rm": {pull: "missing"}, "--detach": {rm: true, detach: true, pull: "missing"},
-		"--publish": {rm: true, publish: []string{"80:80"}, pull: "missing"}, "--pull": {rm: true, pull: "sometimes"},
+		"--attach and --detach":  {pull: "missing", containerFlags: containerFlags{detach: true, attachTo: []string{"stdout"}}},
+		"--restart and --rm":     {rm: true, pull: "missing", containerFlags: containerFlags{restart: "always"}},
+		"invalid container name": {pull: "missing", containerFlags: containerFlags{name: "a b"}}, "--pull": {rm: true, pull: "sometimes"},
 	} {
 		checkErr(t, o.check(), want)
 	}

@@ -27,7 +27,7 @@ func newSystemPruneCmd(a *app) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&o.all, "all", "a", false, "remove all images without a container, not only those without a name, and the whole build cache")
-	f.BoolVar(&o.volumes, "volumes", false, "remove anonymous volumes (mica keeps none)")
+	f.BoolVar(&o.volumes, "volumes", false, "remove anonymous volumes, too")
 	f.BoolVarP(&o.force, "force", "f", false, "do not ask")
 	f.BoolVar(&o.dryRun, "dry-run", false, "only say what would be removed")
 	f.StringArrayVar(&o.filter, "filter", nil, "only images for which it holds (until, label, label!), and build cache (until)")
@@ -44,6 +44,10 @@ func runSystemPrune(ctx context.Context, a *app, o systemPruneOptions) error {
 		if err := a.confirm(ctx, o.question()); err != nil {
 			return err
 		}
+	}
+	freed, err := a.pruneUnused(o, f)
+	if err != nil {
+		return err
 	}
 	reclaimed, err := pruneImages(ctx, a, engine.PruneOptions{All: o.all, Filter: f, DryRun: o.dryRun})
 	if err != nil {
@@ -63,8 +67,27 @@ func runSystemPrune(ctx context.Context, a *app, o systemPruneOptions) error {
 		}
 		reclaimed += n
 	}
-	printReclaimed(a, o.dryRun, reclaimed)
+	printReclaimed(a, o.dryRun, reclaimed+freed)
 	return nil
+}
+
+// pruneUnused removes stopped containers and, if that is asked for, anonymous volumes. It
+// gives the bytes that this frees.
+func (a *app) pruneUnused(o systemPruneOptions, f engine.Filter) (int64, error) {
+	stopped, err := a.stoppedContainers(filters{"label": f.Labels, "label!": f.NotLabels}, f.Until)
+	if err != nil {
+		return 0, err
+	}
+	freed, err := a.removeAll("Containers", o.dryRun, stopped)
+	if err != nil || !o.volumes {
+		return freed, err
+	}
+	unused, err := a.unusedVolumes(false, f.Labels, stopped)
+	if err != nil {
+		return freed, err
+	}
+	n, err := a.removeAll("Volumes", o.dryRun, unused)
+	return freed + n, err
 }
 
 // question lists what will be removed.

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
 	"github.com/mica-build/mica/container/record"
@@ -287,40 +286,40 @@ func newVolumePruneCmd(a *app) *cobra.Command {
 }
 
 func (a *app) pruneVolumes(all bool, labels []string) error {
-	vs, err := a.volumes()
+	list, err := a.unusedVolumes(all, labels, nil)
 	if err != nil {
 		return err
+	}
+	freed, err := a.removeAll("Volumes", false, list)
+	if err != nil {
+		return err
+	}
+	printReclaimed(a, false, freed)
+	return nil
+}
+
+// unusedVolumes are those that no container has but for those that are to be removed, too.
+func (a *app) unusedVolumes(all bool, labels []string, without []removable) ([]removable, error) {
+	vs, err := a.volumes()
+	if err != nil {
+		return nil, err
 	}
 	list, err := vs.List()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	used, err := a.usedVolumes()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var freed int64
-	first := true
+	var out []removable
 	for _, v := range list {
-		if len(used[v.Name]) > 0 || !all && !v.Anonymous || !hasLabels(v.Labels, labels) {
-			continue
+		users := slices.DeleteFunc(used[v.Name], func(c *record.Container) bool {
+			return slices.ContainsFunc(without, func(r removable) bool { return r.name == c.ID })
+		})
+		if len(users) == 0 && (all || v.Anonymous) && hasLabels(v.Labels, labels) {
+			out = append(out, removable{v.Name, v.Dir(), func() error { return vs.Remove(v) }})
 		}
-		n, err := treeSize(v.Dir())
-		if err != nil {
-			return err
-		}
-		if err := vs.Remove(v); err != nil {
-			return err
-		}
-		if freed += n; first {
-			fmt.Fprintln(a.stdout, "Deleted Volumes:")
-			first = false
-		}
-		fmt.Fprintln(a.stdout, v.Name)
 	}
-	if !first {
-		fmt.Fprintln(a.stdout)
-	}
-	fmt.Fprintln(a.stdout, "Total reclaimed space: "+units.HumanSizeWithPrecision(float64(freed), 3))
-	return nil
+	return out, nil
 }

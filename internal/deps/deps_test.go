@@ -31,7 +31,7 @@ var (
 		"content/...", "layer", "snapshot", "store",
 	})
 	engines = slices.Concat(data, []string{
-		"build/...", "container", "sandbox/...", "snapshot/...", "registry/...", "transfer/...", "lint/...",
+		"build/...", "container/...", "sandbox/...", "snapshot/...", "registry/...", "transfer/...", "lint/...",
 	})
 	faces = slices.Concat(engines, []string{"engine", "internal/dockerconfig", "internal/ui/..."})
 )
@@ -79,7 +79,9 @@ var rules = []rule{
 	{"build/solve", slices.Concat(data, []string{"build/solve/..."}), "the solver knows steps by interface only"},
 	{"build/frontend", slices.Concat(data, []string{"build/solve"}), "the language knows no executor"},
 	{"build/...", slices.Concat(data, []string{"build/...", "sandbox", "registry/remote", "transfer"}), "an engine"},
-	{"container", slices.Concat(data, []string{"sandbox"}), "an engine"},
+	{"container/jsonlog", nil, "docker's log format"},
+	{"container/event", nil, "a log of its own"},
+	{"container/...", slices.Concat(data, []string{"container/...", "sandbox", "sandbox/cgroup"}), "an engine"},
 
 	{"engine", slices.Concat(engines, nil), "joins the engines; knows no face"},
 	{"internal/ui/...", []string{"errs", "internal/ui/..."}, "shows what it is given"},
