@@ -96,6 +96,10 @@ func (l *launch) fillJoined(p *Process) error {
 		if err != nil {
 			return err
 		}
+		if sameNamespace(f, name) { // without privileges one may not even enter one's own
+			f.Close()
+			continue
+		}
 		if kind == unix.CLONE_NEWNS {
 			l.config.Enter = l.addFile(f)
 			continue
@@ -112,6 +116,12 @@ func (l *launch) fillJoined(p *Process) error {
 	default:
 		return nil
 	}
+}
+
+// sameNamespace says whether a namespace is the one that this process is in.
+func sameNamespace(f *os.File, name string) bool {
+	var there, here unix.Stat_t
+	return unix.Fstat(int(f.Fd()), &there) == nil && unix.Stat("/proc/self/ns/"+name, &here) == nil && there.Ino == here.Ino
 }
 
 // fillEntered says what the process is, in a world that is there.

@@ -9,7 +9,9 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -52,6 +54,21 @@ func TestScript(t *testing.T) {
 	runScripts(t, "")
 }
 
+// killMonitors ends what a script that failed has left running: the monitors of
+// containers in stores below dir, and the containers with them.
+func killMonitors(dir string) {
+	procs, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, p := range procs {
+		raw, err := os.ReadFile(p)
+		if err != nil || !strings.Contains(string(raw), monitorVerb) || !strings.Contains(string(raw), dir) {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(p))); err == nil {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
 // runScripts runs the scripts as root, or (see asUser) as a user without
 // privileges. The script's own commands are root's in any case.
 func runScripts(t *testing.T, mode string) {
@@ -63,6 +80,7 @@ func runScripts(t *testing.T, mode string) {
 			e.Setenv("MICA_ROOT", filepath.Join(e.WorkDir, ".store"))
 			e.Setenv("DOCKER_CONFIG", filepath.Join(e.WorkDir, ".docker"))
 			e.Setenv("TZ", "UTC")
+			e.Defer(func() { killMonitors(e.WorkDir) })
 			if mode == "" {
 				return nil
 			}
