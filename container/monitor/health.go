@@ -109,7 +109,7 @@ func (k *keeper) checkOnce(ctx context.Context, p *sandbox.Process, h *record.He
 		}
 		return r, nil
 	case ctx.Err() != nil:
-		return r, fmt.Errorf("Health check exceeded timeout (%s)", timeout)
+		return r, fmt.Errorf("health check exceeded timeout (%s)", timeout)
 	}
 	return r, err
 }

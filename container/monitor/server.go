@@ -402,7 +402,7 @@ func (k *keeper) exec(c *net.UnixConn, q *Process, files []*os.File) error {
 	paused := k.c.State.Status == record.Paused
 	k.mu.Unlock()
 	if paused {
-		return fmt.Errorf("Container %s is paused, unpause the container before exec: %w", k.c.ID, errs.ErrConflict)
+		return fmt.Errorf("container %s is paused, unpause the container before exec: %w", k.c.ID, errs.ErrConflict)
 	}
 	spec := k.execSpec(q, nil, nil, nil)
 	if !q.Terminal && !q.Detach && len(files) == 3 {

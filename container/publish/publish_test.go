@@ -101,7 +101,9 @@ func start(t *testing.T) int {
 func TestPublish(t *testing.T) {
 	pid := start(t)
 	p, err := Open([]record.Port{
-		{Container: 7, Protocol: "tcp", HostIP: "127.0.0.1"}, {Container: 7, Protocol: "udp", HostIP: "127.0.0.1"}, {Container: 7, Protocol: "tcp"},
+		{Container: 7, Protocol: "tcp", HostIP: "127.0.0.1"},
+		{Container: 7, Protocol: "udp", HostIP: "127.0.0.1"},
+		{Container: 7, Protocol: "tcp"},
 		{Container: 9, Protocol: "tcp", HostIP: "127.0.0.1"},
 	}, pid, netip.MustParseAddr("127.0.0.1"))
 	if err != nil {

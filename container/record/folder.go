@@ -326,7 +326,7 @@ func (f *Folder) Again(c *Container) (*Container, error) {
 // Rename gives the container another name.
 func (f *Folder) Rename(c *Container, name string) error {
 	if name == c.Name {
-		return fmt.Errorf("Renaming a container with the same name as its current name: %w", errs.ErrInvalid)
+		return fmt.Errorf("renaming a container with the same name as its current name: %w", errs.ErrInvalid)
 	}
 	if err := f.take(name, c.ID); err != nil {
 		return err

@@ -235,7 +235,7 @@ func (a *app) update(ctx context.Context, o updateOptions, c *record.Container) 
 			return err
 		}
 		if to.AutoRemove && to.Restart.Name != "no" {
-			return fmt.Errorf("Restart policy cannot be updated because AutoRemove is enabled for the container: %w", errs.ErrConflict)
+			return fmt.Errorf("restart policy cannot be updated because AutoRemove is enabled for the container: %w", errs.ErrConflict)
 		}
 	}
 	old := c.Config

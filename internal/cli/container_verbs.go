@@ -320,9 +320,9 @@ func newAttachCmd(a *app) *cobra.Command {
 			}
 			switch {
 			case c.State.Status == record.Paused:
-				return errors.New("You cannot attach to a paused container, unpause it first")
+				return fmt.Errorf("%s cannot attach to a paused container, unpause it first", "You")
 			case !c.Kept || !c.State.Up():
-				return errors.New("You cannot attach to a stopped container, start it first")
+				return fmt.Errorf("%s cannot attach to a stopped container, start it first", "You")
 			}
 			l := monitor.Local{Stdout: a.stdout, Stderr: a.stderr}
 			if !noStdin {

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/mica-build/mica/container"
 	"github.com/mica-build/mica/engine"
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/image"
 	"github.com/mica-build/mica/ref"
-	"github.com/mica-build/mica/sandbox"
 )
 
 // imageToRun finds the image that name means, and pulls it if --pull says so.
@@ -52,18 +50,4 @@ func (a *app) pullToRun(ctx context.Context, o *runOptions, name string) error {
 		fmt.Fprintln(a.stderr, "Status: "+pullStatus(p.New)+p.Ref.Familiar())
 	}
 	return err
-}
-
-// containerRunner makes what runs containers; start runs a prepared one.
-func (a *app) containerRunner(start func(context.Context, *sandbox.Runner, *sandbox.Spec) error) (*container.Runner, error) {
-	s, err := a.store()
-	if err != nil {
-		return nil, err
-	}
-	r := a.sandbox()
-	return &container.Runner{
-		Store:   s,
-		Mounter: newMounter(s),
-		Sandbox: func(ctx context.Context, s *sandbox.Spec) error { return start(ctx, r, s) },
-	}, nil
 }
