@@ -265,14 +265,21 @@ func (c *Container) kept() (bool, error) {
 // Keep takes the container for a monitor, until the lock is released.
 // errs.ErrConflict: another one keeps it.
 func (f *Folder) Keep(ctx context.Context, c *Container) (*lockfile.Lock, error) {
-	// Those who only ask hold it for a moment.
-	short, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	lock, err := lockfile.Acquire(short, filepath.Join(c.dir, "lock"), lockfile.Exclusive)
-	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-		return nil, fmt.Errorf("container %s is kept by another process: %w", c.Name, errs.ErrConflict)
+	path := filepath.Join(c.dir, "lock")
+	for wait := time.Millisecond; ; wait *= 2 {
+		lock, err := lockfile.Try(path, lockfile.Exclusive)
+		switch {
+		case !errors.Is(err, errs.ErrConflict):
+			return lock, err
+		case wait > 500*time.Millisecond: // those who only ask hold it for a moment
+			return nil, fmt.Errorf("container %s is kept by another process: %w", c.Name, errs.ErrConflict)
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
 	}
-	return lock, err
 }
 
 // Find reads the container that a name, an ID or the beginning of one ID means.
