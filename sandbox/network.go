@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/sandbox/network"
 )
 
@@ -48,6 +49,8 @@ func (l *launch) fillNetwork() error {
 		l.config.Net.Private = true
 	case l.s.Network == Host:
 		gateway = "127.0.0.1"
+	case l.userns && l.s.Link != nil:
+		return fmt.Errorf("a network of one's own: %w without root: nobody else may make a bridge", errs.ErrUnsupported)
 	case l.userns:
 		conf, gateway = l.userNetwork(conf)
 	default:
@@ -105,11 +108,14 @@ func onlyLoopback(conf []byte) bool {
 // unless this one could change it.
 func (l *launch) bridge() (*network.Namespace, error) {
 	b := l.r.network()
-	ns, err := b.Get()
+	if l.s.Link != nil {
+		b = l.s.Link
+	}
+	ns, err := b.GetAt(l.s.Address)
 	if err != nil {
 		return nil, err
 	}
-	reuse := l.config.Caps&capNetAdmin == 0
+	reuse := l.config.Caps&capNetAdmin == 0 && l.s.Link == nil
 	l.later(func() error { return b.Put(ns, reuse) })
 	fd, err := unix.FcntlInt(ns.File.Fd(), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {

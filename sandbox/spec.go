@@ -2,9 +2,12 @@ package sandbox
 
 import (
 	"io"
+	"net/netip"
 	"os"
 	"strconv"
 	"time"
+
+	"github.com/mica-build/mica/sandbox/network"
 )
 
 // A Spec describes one process and the world it sees. The zero value of each
@@ -33,6 +36,10 @@ type Spec struct {
 	Container bool
 	Mounts    []Mount
 	Network   NetworkMode
+	// Link is the bridge instead of the one that all share, where Network is Bridge, and
+	// Address the process's place on it; the zero address is any.
+	Link    *network.Bridge `json:"-"`
+	Address netip.Addr
 	// Insecure gives all capabilities, no seccomp filter, no masked paths and
 	// the host's devices (RUN --security=insecure, run --privileged).
 	Insecure     bool

@@ -24,6 +24,7 @@ import (
 	"github.com/mica-build/mica/container/record"
 	"github.com/mica-build/mica/container/volume"
 	"github.com/mica-build/mica/sandbox"
+	"github.com/mica-build/mica/sandbox/network"
 )
 
 // A Monitor keeps containers, one for each call of Run. Its fields are set before.
@@ -35,6 +36,8 @@ type Monitor struct {
 	Sandbox   *sandbox.Runner
 	// Publish makes the ports of a running container reachable; nil if there are none.
 	Publish func(ports []record.Port, pid int, to netip.Addr) (Publication, error)
+	// Link gives the bridge of a user network.
+	Link func(name string) (*network.Bridge, error)
 	// Event is told what happens to the container; nil is silence.
 	Event func(c *record.Container, action string, attributes map[string]string)
 	Log   *slog.Logger // nil discards
@@ -228,6 +231,11 @@ func (k *keeper) once(ctx context.Context) error {
 	if err := k.addVolumes(&o); err != nil {
 		return k.couldNot(err)
 	}
+	if len(k.c.Networks) > 0 {
+		if err := k.addNetwork(&o); err != nil {
+			return k.couldNot(err)
+		}
+	}
 	if k.c.OpenStdin {
 		o.Sandbox.Stdin = k.hub.open()
 	}
@@ -416,6 +424,21 @@ func (m *Monitor) log() *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return m.Log
+}
+
+// addNetwork puts the container on its network's bridge.
+func (k *keeper) addNetwork(o *container.Options) error {
+	a := k.c.Networks[0]
+	link, err := k.m.Link(a.Network)
+	if err != nil {
+		return err
+	}
+	o.Sandbox.Network, o.Sandbox.Link = sandbox.Bridge, link
+	if a.IP == "" {
+		return nil
+	}
+	o.Sandbox.Address, err = netip.ParseAddr(a.IP)
+	return err
 }
 
 // addVolumes mounts the container's volumes; one that is gone is made again.

@@ -353,14 +353,19 @@ func inspectNetwork(c *record.Container) inspectedNetwork {
 	for key, b := range bindings(c.State.Ports) {
 		n.Ports[key] = b
 	}
-	if len(c.Networks) == 0 {
+	for i, name := range networksOf(c) {
 		e := inspectedEndpoint{}
-		if c.State.Up() && c.State.Address.IsValid() {
+		if len(c.Networks) > 0 {
+			e.Aliases = c.Networks[i].Aliases
+		}
+		if i == 0 && c.State.Up() && c.State.Address.IsValid() {
 			e.IPAddress, e.IPPrefixLen = c.State.Address.Addr().String(), c.State.Address.Bits()
 			e.Gateway = firstOf(c.State.Address).String()
 		}
-		n.IPAddress, n.IPPrefixLen, n.Gateway = e.IPAddress, e.IPPrefixLen, e.Gateway
-		n.Networks[networksOf(c)[0]] = e
+		if len(c.Networks) == 0 { // docker has them at the top for the default bridge only
+			n.IPAddress, n.IPPrefixLen, n.Gateway = e.IPAddress, e.IPPrefixLen, e.Gateway
+		}
+		n.Networks[name] = e
 	}
 	return n
 }

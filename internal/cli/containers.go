@@ -18,10 +18,12 @@ import (
 
 	"github.com/mica-build/mica/container"
 	"github.com/mica-build/mica/container/monitor"
+	"github.com/mica-build/mica/container/network"
 	"github.com/mica-build/mica/container/publish"
 	"github.com/mica-build/mica/container/record"
 	"github.com/mica-build/mica/container/volume"
 	"github.com/mica-build/mica/sandbox"
+	bridge "github.com/mica-build/mica/sandbox/network"
 )
 
 // containers gives the containers of the store.
@@ -66,6 +68,14 @@ func (a *app) monitor() (*monitor.Monitor, error) {
 		},
 		Publish: func(ports []record.Port, pid int, to netip.Addr) (monitor.Publication, error) {
 			return publish.Open(ports, pid, to)
+		},
+		Link: func(name string) (*bridge.Bridge, error) {
+			f := network.NewFolder(s)
+			n, err := f.Find(name)
+			if err != nil {
+				return nil, err
+			}
+			return f.Bridge(n), nil
 		},
 		Event: a.event,
 		Log:   slog.New(slog.NewTextHandler(a.stderr, nil)),

@@ -51,7 +51,7 @@ func newInspectCmd(a *app) *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&o.format, "format", "f", "", inspectFormatHelp)
 	cmd.Flags().StringVar(&o.platform, "platform", "", "the platform to show of an image for several")
-	cmd.Flags().StringVar(&o.kind, "type", "", "kind of object: container, image or volume")
+	cmd.Flags().StringVar(&o.kind, "type", "", "kind of object: container, image, network or volume")
 	cmd.Flags().BoolVarP(&o.size, "size", "s", false, "show what containers have written, too")
 	return cmd
 }
@@ -66,6 +66,8 @@ func (a *app) inspectAny(ctx context.Context, o inspectOptions, names []string) 
 		return a.inspectContainers(names, o.format, o.size)
 	case "volume":
 		return a.inspectVolumes(names, o.format)
+	case "network":
+		return a.inspectNetworks(names, o.format)
 	case "":
 	default:
 		return inspectNone(a, o, names)
@@ -152,12 +154,12 @@ func (a *app) hasImage(ctx context.Context, name string) bool {
 }
 
 // otherKinds are docker's objects of which mica keeps none.
-var otherKinds = []string{"config", "network", "node", "plugin", "secret", "service", "task"}
+var otherKinds = []string{"config", "node", "plugin", "secret", "service", "task"}
 
 // inspectNone answers for a kind of which there are no objects.
 func inspectNone(a *app, o inspectOptions, names []string) error {
 	if !slices.Contains(otherKinds, o.kind) {
-		return fmt.Errorf("unknown type: %q: must be one of %q", o.kind, append([]string{"container", "image", "volume"}, otherKinds...))
+		return fmt.Errorf("unknown type: %q: must be one of %q", o.kind, append([]string{"container", "image", "network", "volume"}, otherKinds...))
 	}
 	if err := format.Objects[engine.Inspection](a.stdout, o.format, nil); err != nil {
 		return err

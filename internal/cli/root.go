@@ -39,7 +39,7 @@ func newRootCmd(a *app, name string) *cobra.Command {
 	)
 	addGroup(root, groupCommon, newRunCmd(a), newExecCmd(a), newPsCmd(a, "ps"), newBuildCmd(a))
 	addContainerVerbs(a, root)
-	addGroup(root, groupManage, newContainerCmd(a), newVolumeCmd(a), newImageCmd(a), newBuilderCmd(a), newBuildsCmd(a), newContextCmd(a), newBuildxCmd(a), newSystemCmd(a), newRegistryCmd(a), newManifestCmd(a), newConfigCmd(a))
+	addGroup(root, groupManage, newContainerCmd(a), newVolumeCmd(a), newNetworkCmd(a), newImageCmd(a), newBuilderCmd(a), newBuildsCmd(a), newContextCmd(a), newBuildxCmd(a), newSystemCmd(a), newRegistryCmd(a), newManifestCmd(a), newConfigCmd(a))
 	addImageTwins(a, root)
 	addGroup(root, groupCommon, newLoginCmd(a), newLogoutCmd(a), newVersionCmd(a), newInfoCmd(a), newDoctorCmd(a))
 	addGroup(root, groupOther, newCompletionCmd(a), newWhyCmd(a), newLintCmd(a), newCopyCmd(a), newSyncCmd(a), newTagsCmd(a), newDigestCmd(a), newReferrersCmd(a), newSearchCmd(a), newImagetoolsCmd(a))

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/mica-build/mica/container"
+	"github.com/mica-build/mica/container/record"
 	"github.com/mica-build/mica/errs"
 	"github.com/mica-build/mica/sandbox"
 )
@@ -103,7 +104,7 @@ func (o *runOptions) addTo(f *pflag.FlagSet) {
 	f.StringVarP(&o.user, "user", "u", "", "user, `name|uid[:group|gid]`")
 	f.StringArrayVar(&o.groups, "group-add", nil, "further group")
 	f.StringVar(&o.entrypoint, "entrypoint", "", "command instead of the image's entrypoint")
-	f.StringVar(&o.network, "network", "", "network: bridge (default), none or host")
+	f.StringVar(&o.network, "network", "", "network: bridge (default), none, host, or one that was created")
 	f.StringVar(&o.network, "net", "", "as --network")
 	must(f.MarkHidden("net"))
 	f.StringVarP(&o.hostname, "hostname", "h", "", "host name of the container")
@@ -223,7 +224,7 @@ func (o *runOptions) streams(a *app, s *sandbox.Spec) error {
 
 // isolation says what the command shares with the host.
 func (o *runOptions) isolation(s *sandbox.Spec) (err error) {
-	if s.Network, err = parseRunNetwork(o.network); err != nil {
+	if s.Network, _, err = parseRunNetwork(o.network); err != nil {
 		return err
 	}
 	s.Hostname, s.Container = o.hostname, true
@@ -257,15 +258,46 @@ func (o *runOptions) resources(s *sandbox.Spec) error {
 	return nil
 }
 
-// parseRunNetwork reads --network of a container.
-func parseRunNetwork(s string) (sandbox.NetworkMode, error) {
+// parseRunNetwork reads --network of a container: what is no network that is always there
+// is one that a user made, "NAME" or "name=NAME,alias=A,ip=ADDRESS".
+func parseRunNetwork(s string) (mode sandbox.NetworkMode, own *record.Attachment, err error) {
 	switch s {
 	case "", "default", "bridge":
-		return sandbox.Bridge, nil
+		return sandbox.Bridge, nil, nil
 	case "none":
-		return sandbox.None, nil
+		return sandbox.None, nil, nil
 	case "host":
-		return sandbox.Host, nil
+		return sandbox.Host, nil, nil
 	}
-	return 0, fmt.Errorf("--network %q: %w yet: there are bridge, none and host", s, errs.ErrUnsupported)
+	if strings.HasPrefix(s, "container:") {
+		return 0, nil, fmt.Errorf("--network %q: %w yet: there are bridge, none, host and networks of one's own", s, errs.ErrUnsupported)
+	}
+	own = &record.Attachment{Network: s}
+	if !strings.Contains(s, "=") {
+		return sandbox.Bridge, own, nil
+	}
+	own.Network = ""
+	for field := range strings.SplitSeq(s, ",") {
+		key, value, _ := strings.Cut(field, "=")
+		switch key {
+		case "name":
+			own.Network = value
+		case "alias":
+			own.Aliases = append(own.Aliases, value)
+		case "ip":
+			own.IP = value
+		default:
+			return 0, nil, fmt.Errorf("--network %q: %q: %w: there are name, alias and ip", s, key, errs.ErrUnsupported)
+		}
+	}
+	if own.Network == "" {
+		return 0, nil, fmt.Errorf("--network %q: %w: the name is missing", s, errs.ErrInvalid)
+	}
+	if own.Network == "bridge" || own.Network == "host" || own.Network == "none" {
+		if len(own.Aliases) > 0 || own.IP != "" {
+			return 0, nil, fmt.Errorf("--network %q: %w: only networks of one's own have aliases and addresses", s, errs.ErrInvalid)
+		}
+		return parseRunNetwork(own.Network)
+	}
+	return sandbox.Bridge, own, nil
 }

@@ -29,6 +29,8 @@ type containerFlags struct {
 	detachKeys         string
 	publish, expose    []string
 	publishAll         bool
+	networkAlias       []string
+	ip                 string
 	volumesFrom        []string
 	stopSignal         string
 	stopTimeout        int
@@ -57,6 +59,8 @@ func (o *containerFlags) addTo(f *pflag.FlagSet) {
 	f.StringArrayVarP(&o.publish, "publish", "p", nil, "publish a port, `[[ip:]host:]container[/udp]`, also ranges")
 	f.BoolVarP(&o.publishAll, "publish-all", "P", false, "publish all exposed ports, at any port of the host")
 	f.StringArrayVar(&o.expose, "expose", nil, "port, or range, that the container listens on")
+	f.StringArrayVar(&o.networkAlias, "network-alias", nil, "further name of the container in its network")
+	f.StringVar(&o.ip, "ip", "", "address of the container in its network")
 	f.StringArrayVar(&o.volumesFrom, "volumes-from", nil, "mount the volumes of another `container[:ro]`")
 	f.StringVar(&o.stopSignal, "stop-signal", "", "signal that stops the container (the image's, or SIGTERM)")
 	f.IntVar(&o.stopTimeout, "stop-timeout", 10, "seconds before a container that is stopped is killed")

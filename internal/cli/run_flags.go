@@ -14,8 +14,8 @@ var idleRun = []string{
 var unsupportedRun = []string{
 	"blkio-weight", "blkio-weight-device", "cgroupns", "cpu-rt-period", "cpu-rt-runtime",
 	"device", "device-cgroup-rule", "device-read-bps", "device-read-iops", "device-write-bps", "device-write-iops",
-	"dns-opt", "dns-option", "dns-search", "domainname", "gpus", "ip", "ip6", "ipc", "link", "link-local-ip",
-	"mac-address", "memory-reservation", "memory-swappiness", "net-alias", "network-alias", "oom-score-adj", "pid",
+	"dns-opt", "dns-option", "dns-search", "domainname", "gpus", "ip6", "ipc", "link", "link-local-ip",
+	"mac-address", "memory-reservation", "memory-swappiness", "net-alias", "oom-score-adj", "pid",
 	"runtime", "security-opt", "storage-opt", "sysctl", "userns", "uts", "volume-driver",
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/netip"
 	"os"
 	"path"
 	"slices"
@@ -71,7 +72,46 @@ func (a *app) describeContainer(c *record.Config, o *runOptions, m engine.Image)
 		func() (err error) { c.Expose, err = exposed(m.Config.Config.ExposedPorts, o.expose); return err },
 		func() (err error) { c.Ports, err = o.ports(c.Expose); return err },
 		func() error { return a.volumesOf(c, o) },
+		func() error { return a.networksFor(c, o) },
 	)
+}
+
+// networksFor finds the network of one's own that the flags name.
+func (a *app) networksFor(c *record.Config, o *runOptions) error {
+	_, own, err := parseRunNetwork(o.network)
+	if err != nil {
+		return err
+	}
+	if own == nil {
+		if len(o.networkAlias) > 0 || o.ip != "" {
+			return errors.New("network-scoped aliases and addresses are only supported for user-defined networks")
+		}
+		return nil
+	}
+	f, err := a.networks()
+	if err != nil {
+		return err
+	}
+	n, err := f.Find(own.Network)
+	if err != nil {
+		return err
+	}
+	own.Network = n.Name
+	own.Aliases = append(own.Aliases, o.networkAlias...)
+	if o.ip != "" {
+		own.IP = o.ip
+	}
+	if own.IP != "" {
+		ip, err := netip.ParseAddr(own.IP)
+		if err != nil {
+			return fmt.Errorf("--ip %q: %w: %w", own.IP, errs.ErrInvalid, err)
+		}
+		if !n.Subnet.Contains(ip) {
+			return fmt.Errorf("--ip %s: %w: it is not in the subnet %s of network %s", ip, errs.ErrInvalid, n.Subnet.Masked(), n.Name)
+		}
+	}
+	c.Networks = []record.Attachment{*own}
+	return nil
 }
 
 // volumesOf lists the container's volumes: those of the flags, those of other containers,

@@ -81,7 +81,7 @@ var rules = []rule{
 	{"build/...", slices.Concat(data, []string{"build/...", "sandbox", "registry/remote", "transfer"}), "an engine"},
 	{"container/jsonlog", nil, "docker's log format"},
 	{"container/event", nil, "a log of its own"},
-	{"container/...", slices.Concat(data, []string{"container/...", "sandbox", "sandbox/cgroup"}), "an engine"},
+	{"container/...", slices.Concat(data, []string{"container/...", "sandbox", "sandbox/cgroup", "sandbox/network"}), "an engine"},
 
 	{"engine", slices.Concat(engines, nil), "joins the engines; knows no face"},
 	{"internal/ui/...", []string{"errs", "internal/ui/..."}, "shows what it is given"},

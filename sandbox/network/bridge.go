@@ -3,6 +3,7 @@
 package network
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/vishvananda/netlink"
@@ -19,12 +21,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Name is the bridge's name.
+// Name is the name of the bridge that all share who ask for no other.
 const Name = "mica0"
 
-// A Bridge attaches network namespaces to the host's bridge. The zero value is
-// ready for use; it may be used concurrently.
+// A Bridge attaches network namespaces to a bridge of the host. The zero value, which is
+// the one that all share, is ready for use; it may be used concurrently.
 type Bridge struct {
+	// Link is the bridge's name, "" for Name. Others begin with OwnPrefix, and what hangs
+	// on them can neither reach each other's namespaces nor those of the shared one.
+	Link string
+	// Subnet is the bridge's address with the length of its subnet; the zero value is
+	// one that is free.
+	Subnet netip.Prefix
+	// Internal leads nowhere: there is neither a default route nor masquerading.
+	Internal bool
+	// Lookup, if it is not nil, answers what addresses a name has in this network before
+	// the host's servers are asked. It may be called concurrently.
+	Lookup func(name string) []netip.Addr
 	// StateDir holds the lock under which processes set up the bridge; "" is
 	// /run/mica.
 	StateDir string
@@ -42,7 +55,7 @@ type Bridge struct {
 // plug gives the namespace an interface eth0 and a place in the subnet. It
 // tries numbers until one is free, not in order from the first, since the last
 // one used may still be on its way out. outside acts in the host's namespace.
-func (b *Bridge) plug(ns *Namespace, outside *netlink.Handle) error {
+func (b *Bridge) plug(ns *Namespace, outside *netlink.Handle, want netip.Addr) error {
 	b.mu.Lock()
 	subnet, mtu := b.subnet, b.mtu
 	ns.bridge = b.index
@@ -51,13 +64,27 @@ func (b *Bridge) plug(ns *Namespace, outside *netlink.Handle) error {
 		b.next = rand.Uint32N(hosts)
 	}
 	b.mu.Unlock()
-	for range hosts {
+	tries := hosts
+	if want.IsValid() {
+		tries = 1
+	}
+	for range tries {
 		b.mu.Lock()
 		b.next++
 		n := b.next%hosts + 2
 		b.mu.Unlock()
+		if want.IsValid() {
+			var err error
+			if n, err = b.number(want, hosts); err != nil {
+				return err
+			}
+		}
+		addr := nth(subnet, n)
+		if addr == subnet.Addr() {
+			continue // a gateway that somebody chose
+		}
 		attrs := netlink.NewLinkAttrs()
-		attrs.Name, attrs.MTU = "mica"+strconv.FormatUint(uint64(n), 10), mtu
+		attrs.Name, attrs.MTU = b.peerName(n), mtu
 		attrs.MasterIndex, attrs.Flags = ns.bridge, net.FlagUp
 		err := outside.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "eth0", PeerNamespace: netlink.NsFd(ns.File.Fd())})
 		if errors.Is(err, unix.EEXIST) {
@@ -66,10 +93,48 @@ func (b *Bridge) plug(ns *Namespace, outside *netlink.Handle) error {
 		if err != nil {
 			return fmt.Errorf("add interface %s: %w", attrs.Name, err)
 		}
-		ns.Addr, ns.Gateway = netip.PrefixFrom(nth(subnet, n), subnet.Bits()), subnet.Addr()
+		ns.Addr, ns.Gateway = netip.PrefixFrom(addr, subnet.Bits()), subnet.Addr()
 		return nil
 	}
+	if want.IsValid() {
+		return fmt.Errorf("address %s is already in use", want)
+	}
 	return fmt.Errorf("all addresses of %s are in use", subnet.Masked())
+}
+
+// number is the place of an address in the subnet.
+func (b *Bridge) number(a netip.Addr, hosts uint32) (uint32, error) {
+	subnet := b.subnet
+	if !subnet.Contains(a) || !a.Is4() {
+		return 0, fmt.Errorf("address %s is not in the subnet %s", a, subnet.Masked())
+	}
+	low := subnet.Masked().Addr().As4()
+	at := a.As4()
+	n := binary.BigEndian.Uint32(at[:]) - binary.BigEndian.Uint32(low[:])
+	if n == 0 || n > hosts+1 || a == subnet.Addr() {
+		return 0, fmt.Errorf("address %s of the subnet %s is none for a container", a, subnet.Masked())
+	}
+	return n, nil
+}
+
+// OwnPrefix begins the names of bridges but the shared one, with six characters behind it.
+const OwnPrefix = "mica-"
+
+// link is the bridge's name.
+func (b *Bridge) link() string {
+	if b.Link == "" {
+		return Name
+	}
+	return b.Link
+}
+
+// peerName is the name of the host's end of the n-th pair. It is what makes an address
+// somebody's, so that it differs from bridge to bridge.
+func (b *Bridge) peerName(n uint32) string {
+	if b.Link == "" {
+		return "mica" + strconv.FormatUint(uint64(n), 10)
+	}
+	return "m" + strings.TrimPrefix(b.Link, OwnPrefix) + "." + strconv.FormatUint(uint64(n), 36)
 }
 
 func nsHandle(f *os.File) netns.NsHandle { return netns.NsHandle(f.Fd()) }
@@ -88,7 +153,7 @@ func (b *Bridge) Ensure() error {
 	}
 	defer unlock()
 	if err := b.setUp(); err != nil {
-		return fmt.Errorf("set up bridge %s: %w", Name, err)
+		return fmt.Errorf("set up bridge %s: %w", b.link(), err)
 	}
 	return nil
 }
@@ -96,7 +161,7 @@ func (b *Bridge) Ensure() error {
 // stillThere says that nobody has removed the bridge meanwhile.
 func (b *Bridge) stillThere() bool {
 	link, err := netlink.LinkByIndex(b.index)
-	return err == nil && link.Attrs().Name == Name
+	return err == nil && link.Attrs().Name == b.link()
 }
 
 // lock keeps other processes from setting up the bridge meanwhile.
@@ -133,10 +198,10 @@ func (b *Bridge) setUp() error {
 	if err := enableForwarding(); err != nil {
 		return err
 	}
-	if err := ensureRules(b.subnet.Masked()); err != nil {
+	if err := b.ensureRules(); err != nil {
 		return err
 	}
-	if err := acceptForwarding(); err != nil && b.Log != nil {
+	if err := acceptForwarding(b.link()); err != nil && b.Log != nil {
 		b.Log.Warn("the host's firewall may drop the sandbox's traffic", "error", err)
 	}
 	b.index, b.mtu = link.Attrs().Index, link.Attrs().MTU
@@ -146,17 +211,17 @@ func (b *Bridge) setUp() error {
 // ensureLink makes the bridge, with the MTU of the host's way out, so that
 // packets are not too large where the host's are not.
 func (b *Bridge) ensureLink() (netlink.Link, error) {
-	link, err := netlink.LinkByName(Name)
+	link, err := netlink.LinkByName(b.link())
 	var missing netlink.LinkNotFoundError
 	if !errors.As(err, &missing) {
 		return link, err
 	}
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.MTU = Name, uplinkMTU()
+	attrs.Name, attrs.MTU = b.link(), uplinkMTU()
 	if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil && !errors.Is(err, unix.EEXIST) {
 		return nil, fmt.Errorf("add: %w", err)
 	}
-	return netlink.LinkByName(Name)
+	return netlink.LinkByName(b.link())
 }
 
 // uplinkMTU is the MTU of the interface of the default route.
@@ -189,15 +254,11 @@ func (b *Bridge) ensureAddr(link netlink.Link) error {
 			return nil
 		}
 	}
-	taken, err := takenPrefixes()
-	if err != nil {
-		return err
+	if b.subnet = b.Subnet; !b.subnet.IsValid() {
+		if b.subnet, err = FreeSubnet(nil); err != nil {
+			return err
+		}
 	}
-	free, err := chooseSubnet(taken)
-	if err != nil {
-		return err
-	}
-	b.subnet = netip.PrefixFrom(nth(free, 1), free.Bits())
 	addr, err := netlink.ParseAddr(b.subnet.String())
 	if err != nil {
 		return err
@@ -222,4 +283,28 @@ func enableForwarding() error {
 		return fmt.Errorf("enable forwarding: %w", err)
 	}
 	return nil
+}
+
+// Remove takes the bridge down, and its rules. What hangs on it is cut off. The shared one
+// is not removed.
+func (b *Bridge) Remove() error {
+	if b.Link == "" {
+		return nil
+	}
+	unlock, err := b.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	link, err := netlink.LinkByName(b.Link)
+	var missing netlink.LinkNotFoundError
+	if err == nil {
+		err = netlink.LinkDel(link)
+	} else if errors.As(err, &missing) {
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("remove bridge %s: %w", b.Link, err)
+	}
+	return b.removeRules()
 }

@@ -7,8 +7,12 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
+	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
 )
 
 // dnsTimeout bounds one question to one server.
@@ -19,6 +23,8 @@ const dnsTimeout = 5 * time.Second
 type Forwarder struct {
 	// Upstream are the servers asked, in order, as host:port.
 	Upstream []string
+	// Lookup, if it is not nil, is asked before them for the addresses of names.
+	Lookup func(name string) []netip.Addr
 
 	udp  net.PacketConn
 	tcp  net.Listener
@@ -116,8 +122,48 @@ func (f *Forwarder) serveConn(c net.Conn) {
 	}
 }
 
+// own answers a question for a name that Lookup knows; nil if it is none.
+func (f *Forwarder) own(question []byte) []byte {
+	if f.Lookup == nil {
+		return nil
+	}
+	var m dnsmessage.Message
+	if err := m.Unpack(question); err != nil || len(m.Questions) != 1 {
+		return nil
+	}
+	q := m.Questions[0]
+	if q.Class != dnsmessage.ClassINET || q.Type != dnsmessage.TypeA && q.Type != dnsmessage.TypeAAAA {
+		return nil
+	}
+	addrs := f.Lookup(strings.TrimSuffix(q.Name.String(), "."))
+	if len(addrs) == 0 {
+		return nil
+	}
+	out := dnsmessage.Message{
+		Header:    dnsmessage.Header{ID: m.ID, Response: true, RecursionDesired: m.RecursionDesired, RecursionAvailable: true, OpCode: m.OpCode},
+		Questions: m.Questions,
+	}
+	for _, a := range addrs {
+		h := dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class, TTL: 5, Type: q.Type}
+		switch {
+		case a.Is4() && q.Type == dnsmessage.TypeA:
+			out.Answers = append(out.Answers, dnsmessage.Resource{Header: h, Body: &dnsmessage.AResource{A: a.As4()}})
+		case a.Is6() && q.Type == dnsmessage.TypeAAAA:
+			out.Answers = append(out.Answers, dnsmessage.Resource{Header: h, Body: &dnsmessage.AAAAResource{AAAA: a.As16()}})
+		}
+	}
+	raw, err := out.Pack()
+	if err != nil {
+		return nil
+	}
+	return raw
+}
+
 // ask asks one server after another; nil when none answers.
 func (f *Forwarder) ask(network string, question []byte) []byte {
+	if answer := f.own(question); answer != nil {
+		return answer
+	}
 	for _, server := range f.Upstream {
 		c, err := net.DialTimeout(network, server, dnsTimeout)
 		if err != nil {

@@ -36,15 +36,28 @@ type Namespace struct {
 // Get gives a namespace for one sandbox: one that has served another, or a new
 // one. Making them is slow (the kernel waits for others to be taken down), which
 // is why they are kept for a while.
-func (b *Bridge) Get() (*Namespace, error) {
+func (b *Bridge) Get() (*Namespace, error) { return b.GetAt(netip.Addr{}) }
+
+// GetAt is Get for a certain address of the subnet; the zero address is any.
+func (b *Bridge) GetAt(want netip.Addr) (*Namespace, error) {
 	if err := b.Ensure(); err != nil {
 		return nil, err
 	}
 	resolv := Resolver()
-	if ns := b.takeIdle(resolv); ns != nil {
-		return ns, nil
+	if b.Lookup != nil { // names are answered here
+		if len(resolv.Upstream) == 0 {
+			for _, s := range resolv.Servers {
+				resolv.Upstream = append(resolv.Upstream, net.JoinHostPort(s, "53"))
+			}
+		}
+		resolv.Servers = []string{LocalDNS}
 	}
-	ns, err := b.newNamespace(resolv)
+	if !want.IsValid() {
+		if ns := b.takeIdle(resolv); ns != nil {
+			return ns, nil
+		}
+	}
+	ns, err := b.newNamespace(resolv, want)
 	if err != nil {
 		return nil, fmt.Errorf("network namespace: %w", err)
 	}
@@ -108,7 +121,7 @@ func (b *Bridge) takeIdle(r Resolv) *Namespace {
 
 // newNamespace works on a thread of its own, which goes into the namespace and
 // is not used again if it cannot come back.
-func (b *Bridge) newNamespace(r Resolv) (*Namespace, error) {
+func (b *Bridge) newNamespace(r Resolv, want netip.Addr) (*Namespace, error) {
 	type result struct {
 		ns  *Namespace
 		err error
@@ -116,7 +129,7 @@ func (b *Bridge) newNamespace(r Resolv) (*Namespace, error) {
 	done := make(chan result)
 	go func() {
 		runtime.LockOSThread()
-		ns, back, err := b.build(r)
+		ns, back, err := b.build(r, want)
 		if back {
 			runtime.UnlockOSThread()
 		}
@@ -127,7 +140,7 @@ func (b *Bridge) newNamespace(r Resolv) (*Namespace, error) {
 }
 
 // build says with back whether the thread is in the host's namespace again.
-func (b *Bridge) build(r Resolv) (ns *Namespace, back bool, err error) {
+func (b *Bridge) build(r Resolv, want netip.Addr) (ns *Namespace, back bool, err error) {
 	host, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
 		return nil, true, err
@@ -139,7 +152,7 @@ func (b *Bridge) build(r Resolv) (ns *Namespace, back bool, err error) {
 	ns = &Namespace{Resolv: r}
 	ns.File, err = os.Open("/proc/thread-self/ns/net")
 	if err == nil {
-		err = b.fill(ns, host)
+		err = b.fill(ns, host, want)
 	}
 	if serr := unix.Setns(int(host.Fd()), unix.CLONE_NEWNET); serr != nil {
 		err = errors.Join(err, serr)
@@ -154,26 +167,26 @@ func (b *Bridge) build(r Resolv) (ns *Namespace, back bool, err error) {
 }
 
 // fill connects the namespace that the thread is in.
-func (b *Bridge) fill(ns *Namespace, host *os.File) error {
+func (b *Bridge) fill(ns *Namespace, host *os.File, want netip.Addr) error {
 	outside, err := netlink.NewHandleAt(nsHandle(host))
 	if err != nil {
 		return err
 	}
 	defer outside.Close()
-	if err := b.plug(ns, outside); err != nil {
-		return fmt.Errorf("attach to bridge %s: %w", Name, err)
+	if err := b.plug(ns, outside, want); err != nil {
+		return fmt.Errorf("attach to bridge %s: %w", b.link(), err)
 	}
-	if err := configure(ns); err != nil {
+	if err := configure(ns, !b.Internal); err != nil {
 		return err
 	}
-	if len(ns.Resolv.Upstream) == 0 {
+	if len(ns.Resolv.Upstream) == 0 && b.Lookup == nil {
 		return nil
 	}
-	return ns.serveDNS()
+	return ns.serveDNS(b.Lookup)
 }
 
 // configure brings up the interfaces of the namespace that the thread is in.
-func configure(ns *Namespace) error {
+func configure(ns *Namespace, out bool) error {
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
 		return err
@@ -195,6 +208,9 @@ func configure(ns *Namespace) error {
 	if err := netlink.LinkSetUp(eth0); err != nil {
 		return fmt.Errorf("bring eth0 up: %w", err)
 	}
+	if !out {
+		return nil
+	}
 	gw := net.IP(ns.Gateway.AsSlice())
 	if err := netlink.RouteAdd(&netlink.Route{LinkIndex: eth0.Attrs().Index, Gw: gw}); err != nil {
 		return fmt.Errorf("add default route: %w", err)
@@ -204,7 +220,7 @@ func configure(ns *Namespace) error {
 
 // serveDNS opens sockets in the namespace that the thread is in and answers
 // them from the host's.
-func (ns *Namespace) serveDNS() error {
+func (ns *Namespace) serveDNS(lookup func(string) []netip.Addr) error {
 	udp, err := net.ListenPacket("udp4", net.JoinHostPort(LocalDNS, "53"))
 	if err != nil {
 		return fmt.Errorf("name server: %w", err)
@@ -213,7 +229,7 @@ func (ns *Namespace) serveDNS() error {
 	if err != nil {
 		return fmt.Errorf("name server: %w", errors.Join(err, udp.Close()))
 	}
-	ns.forwarder = &Forwarder{Upstream: ns.Resolv.Upstream}
+	ns.forwarder = &Forwarder{Upstream: ns.Resolv.Upstream, Lookup: lookup}
 	ns.forwarder.Serve(udp, tcp)
 	return nil
 }

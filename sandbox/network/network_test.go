@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/dns/dnsmessage"
 	"golang.org/x/sys/unix"
 
 	"github.com/mica-build/mica/internal/testenv"
@@ -198,7 +199,7 @@ func TestLocalDNS(t *testing.T) {
 	if err := b.Ensure(); err != nil {
 		t.Fatal(err)
 	}
-	ns, err := b.newNamespace(Resolv{Servers: []string{LocalDNS}, Upstream: []string{echo(t)}})
+	ns, err := b.newNamespace(Resolv{Servers: []string{LocalDNS}, Upstream: []string{echo(t)}}, netip.Addr{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,7 +276,7 @@ func TestFirewall(t *testing.T) {
 				done <- answer{err: fmt.Errorf("%w: %s", err, out)}
 				return
 			}
-			err := errors.Join(acceptForwarding(), acceptForwarding())
+			err := errors.Join(acceptForwarding(Name), acceptForwarding(Name))
 			rules, _ := exec.Command("iptables", "-S").Output()
 			done <- answer{string(rules), err}
 		}
@@ -288,5 +289,103 @@ func TestFirewall(t *testing.T) {
 		if n := strings.Count(a.rules, "-A "+chain+" -i mica0 -j ACCEPT"); n != 1 {
 			t.Errorf("%d rules in %s, want 1:\n%s", n, chain, a.rules)
 		}
+	}
+}
+
+// TestOwnBridge makes a bridge of one's own: names are answered, an address can be chosen,
+// and the shared bridge's namespaces cannot be reached from it.
+func TestOwnBridge(t *testing.T) {
+	testenv.Root(t)
+	free, err := FreeSubnet(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := nth(free, 77)
+	b := &Bridge{
+		StateDir: t.TempDir(), Link: OwnPrefix + "test01", Subnet: free,
+		Lookup: func(name string) []netip.Addr {
+			if name == "web" {
+				return []netip.Addr{want}
+			}
+			return nil
+		},
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(b.Close(), b.Remove(), b.Remove()); err != nil {
+			t.Error(err)
+		}
+	})
+	ns, err := b.GetAt(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ns.Close()
+	if ns.Addr.Addr() != want || ns.Gateway != free.Addr() || !slices.Equal(ns.Resolv.Servers, []string{LocalDNS}) {
+		t.Errorf("%+v", ns)
+	}
+	if _, err := b.GetAt(want); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("an address twice: %v", err)
+	}
+	for _, a := range []netip.Addr{free.Addr(), free.Masked().Addr(), netip.MustParseAddr("8.8.8.8")} {
+		if _, err := b.GetAt(a); err == nil {
+			t.Errorf("address %s was given", a)
+		}
+	}
+	shared := &Bridge{StateDir: t.TempDir()}
+	other, err := shared.Get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := errors.Join(other.Close(), shared.Close()); err != nil {
+			t.Error(err)
+		}
+	}()
+	in(t, ns, func() {
+		question, err := (&dnsmessage.Message{
+			Header:    dnsmessage.Header{ID: 7, RecursionDesired: true},
+			Questions: []dnsmessage.Question{{Name: dnsmessage.MustNewName("web."), Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}},
+		}).Pack()
+		if err != nil {
+			t.Error(err)
+		}
+		dns, err := dialHere("udp4")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer dns.Close()
+		raw, err := exchange(dns, "udp", question)
+		var m dnsmessage.Message
+		if err = errors.Join(err, m.Unpack(raw)); err != nil || m.ID != 7 || len(m.Answers) != 1 {
+			t.Errorf("web: %+v, %v", m, err)
+		} else if a, ok := m.Answers[0].Body.(*dnsmessage.AResource); !ok || netip.AddrFrom4(a.A) != want {
+			t.Errorf("web: %+v", m.Answers)
+		}
+		c, err := net.DialTimeout("tcp", net.JoinHostPort(other.Addr.Addr().String(), "1"), 300*time.Millisecond)
+		if err == nil {
+			c.Close()
+		}
+		if ne := net.Error(nil); !errors.As(err, &ne) || !ne.Timeout() {
+			t.Errorf("the other bridge answered: %v", err)
+		}
+	})
+}
+
+// in calls f on a thread that is in the namespace.
+func in(t *testing.T, ns *Namespace, f func()) {
+	t.Helper()
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlock: the thread ends
+		if err := unix.Setns(int(ns.File.Fd()), unix.CLONE_NEWNET); err != nil {
+			done <- err
+			return
+		}
+		f()
+		done <- nil
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
 	}
 }

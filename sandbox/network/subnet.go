@@ -39,6 +39,20 @@ next:
 	return netip.Prefix{}, errors.New("no private subnet is free on this host")
 }
 
+// FreeSubnet chooses a subnet that overlaps no route and no address of the host, and none
+// of others. It gives the address that a bridge has in it, with the subnet's length.
+func FreeSubnet(others []netip.Prefix) (netip.Prefix, error) {
+	taken, err := takenPrefixes()
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	free, err := chooseSubnet(append(taken, others...))
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	return netip.PrefixFrom(nth(free, 1), free.Bits()), nil
+}
+
 // takenPrefixes are the host's addresses and routes, but for default routes.
 func takenPrefixes() ([]netip.Prefix, error) {
 	var taken []netip.Prefix

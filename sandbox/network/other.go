@@ -1,0 +1,6 @@
+//go:build !linux
+
+package network
+
+// A Bridge exists on Linux only.
+type Bridge struct{}
