@@ -51,7 +51,11 @@ func (s *Spec) hostsFile(gateway, own string) ([]byte, error) {
 		if own == "" {
 			own = "127.0.0.1"
 		}
-		fmt.Fprintf(&b, "%s\t%s\n", own, s.hostname())
+		if s.Domainname != "" {
+			fmt.Fprintf(&b, "%s\t%s.%s %s\n", own, s.hostname(), s.Domainname, s.hostname())
+		} else {
+			fmt.Fprintf(&b, "%s\t%s\n", own, s.hostname())
+		}
 	}
 	return b.Bytes(), nil
 }
@@ -98,6 +102,29 @@ func withServers(conf []byte, servers []string) []byte {
 		if f := strings.Fields(line); len(f) > 0 && f[0] != "nameserver" && f[0][0] != '#' && f[0][0] != ';' {
 			b.WriteString(strings.TrimRight(line, "\n") + "\n")
 		}
+	}
+	return b.Bytes()
+}
+
+// withSearch puts search domains and options in the place of those of conf, where there
+// are any.
+func withSearch(conf []byte, search, options []string) []byte {
+	if len(search) == 0 && len(options) == 0 {
+		return conf
+	}
+	var b bytes.Buffer
+	for line := range strings.Lines(string(conf)) {
+		f := strings.Fields(line)
+		drop := len(f) > 0 && (len(search) > 0 && (f[0] == "search" || f[0] == "domain") || len(options) > 0 && f[0] == "options")
+		if !drop {
+			b.WriteString(strings.TrimRight(line, "\n") + "\n")
+		}
+	}
+	if len(search) > 0 && search[0] != "." { // "." is none at all
+		b.WriteString("search " + strings.Join(search, " ") + "\n")
+	}
+	if len(options) > 0 {
+		b.WriteString("options " + strings.Join(options, " ") + "\n")
 	}
 	return b.Bytes()
 }

@@ -158,6 +158,14 @@ func (l *launch) fillRest() (err error) {
 		c.ShmSize = 64 << 20
 	}
 	c.Rows, c.Cols = s.Rows, s.Cols
+	c.Sysctls, c.OOMScoreAdj, c.Domainname = s.Sysctls, s.OOMScoreAdj, s.Domainname
+	if s.Init {
+		init, err := l.r.exe.open()
+		if err != nil {
+			return err
+		}
+		c.Init = l.addFile(init)
+	}
 	if err := l.fillCA(); err != nil {
 		return err
 	}

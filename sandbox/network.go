@@ -65,7 +65,7 @@ func (l *launch) fillNetwork() error {
 	if len(l.s.DNS) > 0 {
 		conf = withServers(conf, l.s.DNS)
 	}
-	l.config.Resolv = conf
+	l.config.Resolv = withSearch(conf, l.s.DNSSearch, l.s.DNSOptions)
 	var err error
 	l.config.Hosts, err = l.s.hostsFile(gateway, own)
 	return err

@@ -58,13 +58,24 @@ func (l *launch) fillSecurity() error {
 	if err != nil {
 		return err
 	}
-	l.config.Caps = caps
+	l.config.Caps, l.config.NoNewPrivs = caps, l.s.NoNewPrivs
 	if l.s.Insecure {
 		return nil
 	}
-	l.config.Masked = append(append([]string(nil), masked...), throttlePaths()...)
-	l.config.Readonly = readonlyPaths
-	l.config.Seccomp, err = l.r.filters.of(caps)
+	if !l.s.OpenSystem {
+		l.config.Masked = append(append([]string(nil), masked...), throttlePaths()...)
+		l.config.Readonly = readonlyPaths
+	}
+	switch l.s.Seccomp {
+	case "":
+		l.config.Seccomp, err = l.r.filters.of(caps)
+	case Unconfined:
+	default:
+		var f seccomp.Filter
+		if f, err = seccomp.Load(l.s.Seccomp, capList(caps)); err == nil {
+			l.config.Seccomp = f.Bytes()
+		}
+	}
 	return err
 }
 

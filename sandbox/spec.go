@@ -42,11 +42,26 @@ type Spec struct {
 	Address netip.Addr
 	// Insecure gives all capabilities, no seccomp filter, no masked paths and
 	// the host's devices (RUN --security=insecure, run --privileged).
-	Insecure     bool
-	CapAdd       []string
-	CapDrop      []string
-	ExtraHosts   []HostIP
-	DNS          []string // nameservers instead of the host's
+	Insecure bool
+	CapAdd   []string
+	CapDrop  []string
+	// NoNewPrivs keeps setuid programs from giving more privileges.
+	NoNewPrivs bool
+	// Seccomp is a profile in docker's JSON format instead of the default one, or
+	// Unconfined.
+	Seccomp string
+	// OpenSystem neither masks parts of /proc and /sys nor makes them read-only.
+	OpenSystem  bool
+	Sysctls     map[string]string // of the process's own namespaces: kernel.shm*, kernel.msg*, kernel.sem, fs.mqueue.*, net.*
+	OOMScoreAdj int
+	Domainname  string // NIS domain; shown in /etc/hosts behind the hostname too
+	// Init puts a small init before the process, which reaps orphans and passes signals on.
+	Init       bool
+	ExtraHosts []HostIP
+	DNS        []string // nameservers instead of the host's
+	// DNSSearch and DNSOptions replace the host's search domains and resolver options.
+	DNSSearch    []string
+	DNSOptions   []string
 	Ulimits      []Ulimit
 	ShmSize      int64 // bytes; 0 is 64 MiB
 	CgroupParent string
@@ -67,6 +82,9 @@ type Spec struct {
 	// KeepTerminal leaves the other end of the terminal to the caller, as Process.Master.
 	KeepTerminal bool `json:"-"`
 }
+
+// Unconfined, as Spec.Seccomp, is no filter.
+const Unconfined = "unconfined"
 
 // MountKind says what is mounted.
 type MountKind int

@@ -354,6 +354,7 @@ func (k *keeper) execSpec(q *Process, in io.Reader, out, errOut io.Writer) *sand
 	own := k.c.Options.Process(k.c.Of)
 	s := &sandbox.Spec{
 		Args: q.Args, Env: own.Env, Dir: own.Dir, User: own.User, Groups: own.Groups,
+		NoNewPrivs: own.NoNewPrivs, Seccomp: own.Seccomp,
 		CapAdd: own.CapAdd, CapDrop: own.CapDrop, Insecure: own.Insecure || q.Privileged, Ulimits: own.Ulimits,
 		Terminal: q.Terminal, Rows: q.Rows, Cols: q.Cols, Stdin: in, Stdout: out, Stderr: errOut,
 	}

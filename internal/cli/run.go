@@ -33,6 +33,12 @@ type runOptions struct {
 	setEntrypoint        bool
 	network, hostname    string
 	addHosts, dns        []string
+	dnsSearch, dnsOpts   []string
+	domainname           string
+	securityOpts         []string
+	sysctls              []string
+	oomScoreAdj          int
+	init                 bool
 	readOnly, privileged bool
 	capAdd, capDrop      []string
 	platform, pull       string
@@ -110,6 +116,15 @@ func (o *runOptions) addTo(f *pflag.FlagSet) {
 	f.StringVarP(&o.hostname, "hostname", "h", "", "host name of the container")
 	f.StringArrayVar(&o.addHosts, "add-host", nil, "line for /etc/hosts, `host:ip`")
 	f.StringArrayVar(&o.dns, "dns", nil, "name server instead of the host's")
+	f.StringArrayVar(&o.dnsSearch, "dns-search", nil, "search domain instead of the host's; . for none")
+	f.StringArrayVar(&o.dnsOpts, "dns-option", nil, "option of the resolver instead of the host's")
+	f.StringArrayVar(&o.dnsOpts, "dns-opt", nil, "as --dns-option")
+	must(f.MarkHidden("dns-opt"))
+	f.StringVar(&o.domainname, "domainname", "", "NIS domain name of the container")
+	f.StringArrayVar(&o.securityOpts, "security-opt", nil, "`no-new-privileges`, seccomp=unconfined, seccomp=FILE or systempaths=unconfined")
+	f.StringArrayVar(&o.sysctls, "sysctl", nil, "kernel parameter of the container's own, `name=value`")
+	f.IntVar(&o.oomScoreAdj, "oom-score-adj", 0, "how soon the kernel kills it for want of memory, -1000 to 1000")
+	f.BoolVar(&o.init, "init", false, "run a small init before the command, which reaps orphans and passes signals on")
 	f.BoolVar(&o.readOnly, "read-only", false, "mount the root filesystem read-only")
 	f.BoolVar(&o.privileged, "privileged", false, "give all capabilities and the host's devices")
 	f.StringArrayVar(&o.capAdd, "cap-add", nil, "capability to add")
@@ -235,7 +250,17 @@ func (o *runOptions) isolation(s *sandbox.Spec) (err error) {
 		}
 		s.ExtraHosts = append(s.ExtraHosts, host)
 	}
-	s.DNS, s.Groups = o.dns, o.groups
+	s.DNS, s.Groups, s.DNSSearch, s.DNSOptions = o.dns, o.groups, o.dnsSearch, o.dnsOpts
+	s.Domainname, s.OOMScoreAdj, s.Init = o.domainname, o.oomScoreAdj, o.init
+	if o.oomScoreAdj < -1000 || o.oomScoreAdj > 1000 {
+		return fmt.Errorf("--oom-score-adj %d: %w: it is from -1000 to 1000", o.oomScoreAdj, errs.ErrInvalid)
+	}
+	if err := parseSecurity(s, o.securityOpts); err != nil {
+		return err
+	}
+	if s.Sysctls, err = parseSysctls(o.sysctls, s.Network); err != nil {
+		return err
+	}
 	s.ReadonlyRoot, s.Insecure = o.readOnly, o.privileged
 	s.CapAdd, s.CapDrop = splitCommas(o.capAdd), splitCommas(o.capDrop)
 	return nil

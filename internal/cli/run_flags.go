@@ -14,13 +14,13 @@ var idleRun = []string{
 var unsupportedRun = []string{
 	"blkio-weight", "blkio-weight-device", "cgroupns", "cpu-rt-period", "cpu-rt-runtime",
 	"device", "device-cgroup-rule", "device-read-bps", "device-read-iops", "device-write-bps", "device-write-iops",
-	"dns-opt", "dns-option", "dns-search", "domainname", "gpus", "ip6", "ipc", "link", "link-local-ip",
-	"mac-address", "memory-reservation", "memory-swappiness", "net-alias", "oom-score-adj", "pid",
-	"runtime", "security-opt", "storage-opt", "sysctl", "userns", "uts", "volume-driver",
+	"gpus", "ip6", "ipc", "link", "link-local-ip",
+	"mac-address", "memory-reservation", "memory-swappiness", "net-alias", "pid",
+	"runtime", "storage-opt", "userns", "uts", "volume-driver",
 }
 
 // unsupportedRunSwitches are those that take no value.
-var unsupportedRunSwitches = []string{"init", "oom-kill-disable", "use-api-socket"}
+var unsupportedRunSwitches = []string{"oom-kill-disable", "use-api-socket"}
 
 // addIdleFlags adds the flags that are only there to be accepted or refused.
 func addIdleFlags(f *pflag.FlagSet) {

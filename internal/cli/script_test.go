@@ -3,12 +3,14 @@ package cli
 import (
 	"archive/tar"
 	"context"
+	"debug/elf"
 	"fmt"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -45,13 +47,23 @@ func TestMain(m *testing.M) {
 //	registry [USER:PASSWORD]
 //	                 starts an empty registry and sets REGISTRY to its host:port
 //
-// and the conditions [rootless]: mica runs without privileges, and [single]:
-// its user has no further users.
+// and the conditions [rootless]: mica runs without privileges, [single]:
+// its user has no further users, and [static]: it is linked statically.
 //
 // With UPDATE_SCRIPTS=1 in the environment, what cmp compares with is rewritten.
 func TestScript(t *testing.T) {
 	testenv.Root(t)
 	runScripts(t, "")
+}
+
+// linkedStatically says whether this program runs where there are no libraries.
+func linkedStatically() (bool, error) {
+	f, err := elf.Open("/proc/self/exe")
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	return !slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }), nil
 }
 
 // killMonitors ends what a script that failed has left running: the monitors of
@@ -94,6 +106,8 @@ func runScripts(t *testing.T, mode string) {
 				return mode != "", nil
 			case "single":
 				return mode == "single", nil
+			case "static":
+				return linkedStatically()
 			}
 			return false, fmt.Errorf("unknown condition %s", c)
 		},

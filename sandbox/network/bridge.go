@@ -291,19 +291,23 @@ func (b *Bridge) Remove() error {
 	if b.Link == "" {
 		return nil
 	}
+	link, err := netlink.LinkByName(b.Link)
+	var missing netlink.LinkNotFoundError
+	if errors.As(err, &missing) { // it was never needed, or who asks could not have made it
+		if err := b.removeRules(); err != nil && !errors.Is(err, unix.EPERM) {
+			return err
+		}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("remove bridge %s: %w", b.Link, err)
+	}
 	unlock, err := b.lock()
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	link, err := netlink.LinkByName(b.Link)
-	var missing netlink.LinkNotFoundError
-	if err == nil {
-		err = netlink.LinkDel(link)
-	} else if errors.As(err, &missing) {
-		err = nil
-	}
-	if err != nil {
+	if err := netlink.LinkDel(link); err != nil && !errors.As(err, &missing) {
 		return fmt.Errorf("remove bridge %s: %w", b.Link, err)
 	}
 	return b.removeRules()

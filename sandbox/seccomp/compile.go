@@ -127,6 +127,9 @@ func compileABI(p *specs.LinuxSeccomp, x abi, fallback uint32) ([]segment, error
 		segs = append(segs, answer(nr, rules[nr], fallback), segment{start: nr + 1, value: fallback})
 	}
 	unknown := uint32(retErrno | unix.ENOSYS)
+	if fallback == retAllow { // a profile that names what is forbidden
+		unknown = fallback
+	}
 	segs = append(segs, segment{start: newest + 1, value: unknown})
 	for _, nr := range numbers {
 		if nr > newest {

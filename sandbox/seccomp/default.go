@@ -29,3 +29,21 @@ func Default(caps []string) (Filter, error) {
 	}
 	return Compile(p)
 }
+
+// Load compiles a profile in docker's JSON format for a process with these capabilities.
+func Load(profile string, caps []string) (Filter, error) {
+	p, err := seccomp.LoadProfile(profile, &specs.Spec{Process: &specs.Process{
+		Capabilities: &specs.LinuxCapabilities{Bounding: caps},
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("seccomp profile: %w", err)
+	}
+	if len(p.Architectures) == 0 { // it is this machine's that is meant
+		d, err := Profile(caps)
+		if err != nil {
+			return nil, err
+		}
+		p.Architectures = d.Architectures
+	}
+	return Compile(p)
+}

@@ -24,6 +24,12 @@ type Config struct {
 	HasHome  bool // Env has HOME; otherwise Home is it
 	Home     string
 
+	NoNewPrivs  bool
+	Sysctls     map[string]string
+	OOMScoreAdj int
+	Domainname  string
+	Init        int // the descriptor of the program to be init; 0 for none
+
 	Hostname     string
 	Hosts        []byte // /etc/hosts
 	Resolv       []byte // /etc/resolv.conf

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,12 +30,36 @@ func execute(c *Config) error {
 		return errors.New("the parent is gone")
 	}
 	unix.Write(controlFD, []byte{MsgReady})
+	if c.Init != 0 {
+		// All threads go with execve, and with them what privileges they have left.
+		err := execAt(c.Init, append([]string{InitArg0, path}, c.Args...), env)
+		if errors.Is(err, unix.ENOENT) {
+			return errors.New("exec init: this mica is not linked statically, which --init needs")
+		}
+		return fmt.Errorf("exec init: %w", err)
+	}
 	err = syscall.Exec(path, c.Args, env)
 	code := byte(126)
 	if errors.Is(err, unix.ENOENT) { // no interpreter
 		code = 127
 	}
 	return &exitCode{code, fmt.Errorf("exec %s: %w", c.Args[0], err)}
+}
+
+// execAt is execve(2) of an open file.
+func execAt(fd int, args, env []string) error {
+	argv, err := syscall.SlicePtrFromStrings(args)
+	if err != nil {
+		return err
+	}
+	envv, err := syscall.SlicePtrFromStrings(env)
+	if err != nil {
+		return err
+	}
+	empty := [1]byte{}
+	_, _, e := unix.RawSyscall6(unix.SYS_EXECVEAT, uintptr(fd), uintptr(unsafe.Pointer(&empty)),
+		uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(&envv[0])), unix.AT_EMPTY_PATH, 0)
+	return e
 }
 
 func lookPath(c *Config) (string, error) {

@@ -13,6 +13,7 @@ func init() {
 	if Is() {
 		Main()
 	}
+	runInit()
 	awaitUsers()
 	bindToParent()
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -78,6 +79,7 @@ func become(c *Config) error {
 		return join(w)
 	}
 	steps := []step{
+		{"set oom score", func() error { return setOOMScore(c) }},
 		{"set up network", func() error { return setupNet(&c.Net) }},
 		{"set up mounts", w.build},
 		{"set hostname", func() error { return sethostname(c) }},
@@ -108,7 +110,22 @@ func do(steps []step) error {
 	return nil
 }
 
-func sethostname(c *Config) error { return unix.Sethostname([]byte(c.Hostname)) }
+func sethostname(c *Config) error {
+	if c.Domainname != "" {
+		if err := unix.Setdomainname([]byte(c.Domainname)); err != nil {
+			return fmt.Errorf("domain name: %w", err)
+		}
+	}
+	return unix.Sethostname([]byte(c.Hostname))
+}
+
+// setOOMScore says how soon the kernel kills the process for want of memory.
+func setOOMScore(c *Config) error {
+	if c.OOMScoreAdj == 0 {
+		return nil
+	}
+	return os.WriteFile("/proc/self/oom_score_adj", []byte(strconv.Itoa(c.OOMScoreAdj)), 0)
+}
 
 // joinKeyring gives the command a new, anonymous session keyring. A kernel
 // without keyrings, or a filter above us, is no reason to stop.

@@ -21,6 +21,11 @@ func dropPrivileges(c *Config) error {
 	if err := dropBounding(c.Caps); err != nil {
 		return err
 	}
+	if c.NoNewPrivs {
+		if err := prctl("set no_new_privs", unix.PR_SET_NO_NEW_PRIVS, 1); err != nil {
+			return err
+		}
+	}
 	if err := loadFilter(c.Seccomp); err != nil {
 		return fmt.Errorf("load seccomp filter: %w", err)
 	}

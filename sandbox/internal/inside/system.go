@@ -5,6 +5,9 @@ package inside
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -237,6 +240,24 @@ func (w *world) null() (int, error) {
 		return -1, errors.New("/dev/null is not the null device")
 	}
 	return fd, nil
+}
+
+// sysctls sets kernel parameters of the sandbox's own namespaces.
+func (w *world) sysctls() error {
+	for _, name := range slices.Sorted(maps.Keys(w.c.Sysctls)) {
+		fd, err := w.system("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
+		if err == nil && fd < 0 {
+			err = unix.ENOENT
+		}
+		if err == nil {
+			err = os.WriteFile(procPath(fd), []byte(w.c.Sysctls[name]), 0)
+			unix.Close(fd)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // protect makes paths of proc read-only.

@@ -39,6 +39,7 @@ func (w *world) build() error {
 		{"/sys/fs/cgroup", w.mountCgroup},
 		{"/etc", w.mountFiles},
 		{"user mounts", w.mountUser},
+		{"sysctls", w.sysctls},
 		{"read-only paths", w.protect},
 		{"masked paths", w.mask},
 	}
